@@ -1,0 +1,3 @@
+"""Erase people from Klaviyo with Apache Airflow."""
+
+__version__ = "0.1.0"

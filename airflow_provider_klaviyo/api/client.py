@@ -1,0 +1,269 @@
+"""Two drivers of the same conversations, one blocking and one for asyncio; the only module that does HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from airflow_provider_klaviyo import __version__
+from airflow_provider_klaviyo.api.conversation import (
+    Conversation,
+    Heed,
+    Hold,
+    NoAnswer,
+    Reserve,
+    Send,
+    Sleep,
+    Step,
+)
+from airflow_provider_klaviyo.api.pace import Paces, Slot, paces_of_this_process
+from airflow_provider_klaviyo.api.settings import Settings, is_loopback
+from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
+
+__all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
+
+# 750 look-ups a minute at 300 ms each keep four of these busy.
+CONCURRENCY: Final = 8
+QUERY: Final = "klaviyo_query"
+
+T = TypeVar("T")
+
+
+class KlaviyoClient:
+    """Talks to one Klaviyo account. May be used by several threads; to be closed, or used as a context manager.
+
+    :param settings: account, key and pace.
+    :param paces: shared by everything that must share a pace; by default everything in this process.
+    :param transport: instead of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        paces: Paces = paces_of_this_process,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.settings = settings
+        self._paces = paces
+        self._http = httpx.Client(
+            **_client_options(settings),
+            transport=_QueryTransport(transport or httpx.HTTPTransport(**_transport_options(settings))),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def run(self, conversation: Conversation[T]) -> T:
+        """Carry a conversation out and return its result."""
+        return self._run(conversation, threading.Event())
+
+    def run_each(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
+        """Carry many conversations out, eight at a time, and yield the results in their order.
+
+        The conversations are taken from the iterable as they are needed, in the caller's thread.
+        """
+        stopped = threading.Event()
+        running: deque[Future[T]] = deque()
+        with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="klaviyo") as pool:
+            try:
+                for conversation in conversations:
+                    running.append(pool.submit(self._run, conversation, stopped))
+                    if len(running) == 2 * CONCURRENCY:
+                        yield running.popleft().result()
+                while running:
+                    yield running.popleft().result()
+            finally:
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, conversation: Conversation[T], stopped: threading.Event) -> T:
+        outcome: Any = None
+        try:
+            while not stopped.is_set():
+                step = conversation.send(outcome)
+                outcome = None
+                match step:
+                    case Send(request):
+                        outcome = self._send(request)
+                    case Sleep(seconds):
+                        stopped.wait(seconds)
+                    case _:
+                        outcome = _pace(self._paces, self.settings, step)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        raise _StoppedError
+
+    def _send(self, request: Request) -> Answer | NoAnswer:
+        try:
+            response = self._http.request(request.endpoint.method, request.path, **_request_options(request))
+        except httpx.RequestError as exc:
+            return NoAnswer(type(exc).__name__)
+        return _answer(response)
+
+
+class AsyncKlaviyoClient:
+    """Talks to one Klaviyo account from asyncio. To be closed, or used as an async context manager.
+
+    :param settings: account, key and pace.
+    :param paces: shared by everything that must share a pace; by default everything in this process.
+    :param transport: instead of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        paces: Paces = paces_of_this_process,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.settings = settings
+        self._paces = paces
+        self._http = httpx.AsyncClient(
+            **_client_options(settings),
+            transport=_AsyncQueryTransport(transport or httpx.AsyncHTTPTransport(**_transport_options(settings))),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def run(self, conversation: Conversation[T]) -> T:
+        """Carry a conversation out and return its result."""
+        outcome: Any = None
+        try:
+            while True:
+                step = conversation.send(outcome)
+                outcome = None
+                match step:
+                    case Send(request):
+                        outcome = await self._send(request)
+                    case Sleep(seconds):
+                        await asyncio.sleep(seconds)
+                    case _:
+                        outcome = _pace(self._paces, self.settings, step)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    async def _send(self, request: Request) -> Answer | NoAnswer:
+        try:
+            response = await self._http.request(request.endpoint.method, request.path, **_request_options(request))
+        except httpx.RequestError as exc:
+            return NoAnswer(type(exc).__name__)
+        return _answer(response)
+
+
+class _StoppedError(Exception):
+    """Another conversation of the same `run_each` failed, so this one was given up. Nobody waits for its result."""
+
+
+class _QueryTransport(httpx.BaseTransport):
+    """Adds the query where httpx cannot see it: httpx logs every URL, and the filters in ours hold addresses."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._transport.handle_request(_with_query(request))
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _AsyncQueryTransport(httpx.AsyncBaseTransport):
+    """The same for asyncio."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._transport.handle_async_request(_with_query(request))
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _pace(paces: Paces, settings: Settings, step: Step) -> Slot | None:
+    """Carry out the steps that concern the pace."""
+    match step:
+        case Reserve(endpoint, slot):
+            return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot)
+        case Hold(endpoint, seconds):
+            paces.hold(settings.quota, endpoint.name, seconds)
+        case Heed(endpoint, rate_limit):
+            seconds = rate_limit.hold_seconds(settings.interval_seconds(endpoint))
+            if seconds > 0:
+                paces.hold(settings.quota, endpoint.name, seconds)
+        case _:
+            raise TypeError(f"not a step of a conversation: {type(step).__name__}")
+    return None
+
+
+def _client_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "base_url": settings.base_url,
+        "timeout": settings.timeout_seconds,
+        "follow_redirects": False,
+        "headers": {
+            "authorization": f"Klaviyo-API-Key {settings.api_key}",
+            "revision": settings.revision,
+            "accept": MEDIA_TYPE,
+            "user-agent": f"airflow-provider-klaviyo/{__version__}",
+        },
+    }
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of httpx's own transport: the proxy that the environment names, if any.
+
+    A client that is given a transport no longer looks for proxies itself.
+    """
+    url = urlsplit(settings.base_url)
+    host = url.hostname or ""
+    proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(url.scheme)
+    if proxy is not None and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    return {"proxy": proxy}
+
+
+def _request_options(request: Request) -> dict[str, Any]:
+    options: dict[str, Any] = {"extensions": {QUERY: request.query.encode("ascii")}}
+    if request.body is not None:
+        options |= {"content": request.body, "headers": {"content-type": MEDIA_TYPE}}
+    return options
+
+
+def _with_query(request: httpx.Request) -> httpx.Request:
+    query = request.extensions.get(QUERY)
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(query=query) if query else request.url,
+        headers=request.headers,
+        stream=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _answer(response: httpx.Response) -> Answer:
+    return Answer(response.status_code, dict(response.headers.items()), response.content)

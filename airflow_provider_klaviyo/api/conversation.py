@@ -1,0 +1,146 @@
+"""What is said to Klaviyo, and when: pacing, retries and waiting as a generator that does no I/O itself.
+
+A conversation yields one step at a time and is sent what became of it. A client carries the steps out, so that
+the blocking client and the asyncio client say the same things and differ in ``await`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from airflow_provider_klaviyo.api.endpoints import Endpoint
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoConnectionError,
+    KlaviyoError,
+    KlaviyoRateLimitError,
+    KlaviyoUnavailableError,
+)
+from airflow_provider_klaviyo.api.pace import RateLimit, Slot
+from airflow_provider_klaviyo.api.wire import Answer, Request, error_from, read_rate_limit
+
+__all__ = [
+    "PATIENCE_SECONDS",
+    "Conversation",
+    "Heed",
+    "Hold",
+    "NoAnswer",
+    "Reserve",
+    "Send",
+    "Sleep",
+    "Step",
+    "exchange",
+]
+
+PATIENCE_SECONDS: Final = 600.0
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Take a turn at an endpoint, or look again at one taken earlier; is sent a `Slot`."""
+
+    endpoint: Endpoint
+    slot: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for so long; is sent nothing."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request; is sent an `Answer` or `NoAnswer`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Keep everybody who shares the pace off an endpoint for so long; is sent nothing."""
+
+    endpoint: Endpoint
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heed:
+    """Slow the pace down if an answer's headers say so; is sent nothing."""
+
+    endpoint: Endpoint
+    rate_limit: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request may or may not have arrived. ``reason`` is the kind of failure, never its text."""
+
+    reason: str
+
+
+Step = Reserve | Sleep | Send | Hold | Heed
+T = TypeVar("T")
+Conversation = Generator[Step, Any, T]
+
+
+def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[Answer]:
+    """Send one request at its turn, again if need be, and return the successful answer.
+
+    Every call made here may be repeated: deleting twice deletes once. So 429, 5xx and a broken connection are
+    waited out. ``Retry-After`` is honoured exactly; where it is missing the pauses grow from 1 s to 60 s.
+
+    :param patience_seconds: how long to wait for better times in all, not counting the even pace.
+    :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
+        wait, and carries it as ``retry_after_seconds``.
+    :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend.
+    """
+    pause_seconds = FIRST_PAUSE_SECONDS
+    longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
+    while True:
+        yield from _turn(request.endpoint, longest_turn_seconds)
+        answer: Answer | NoAnswer = yield Send(request)
+        if isinstance(answer, Answer):
+            rate_limit = read_rate_limit(answer.headers)
+            if rate_limit is not None:
+                yield Heed(request.endpoint, rate_limit)
+            if 200 <= answer.status < 300:
+                return answer
+        error = _error(request.endpoint, answer)
+        if not isinstance(error, KlaviyoUnavailableError):
+            raise error
+        wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
+        if wait_seconds > patience_seconds:
+            error.retry_after_seconds = wait_seconds
+            raise error
+        patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
+        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        if error.status is not None:
+            yield Hold(request.endpoint, wait_seconds)
+        else:
+            yield Sleep(wait_seconds)
+
+
+def _turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
+    """Wait for this endpoint's turn. A turn that a refusal has made void meanwhile is exchanged for a later one."""
+    slot: Slot = yield Reserve(endpoint)
+    while slot.wait_seconds > 0:
+        if slot.wait_seconds > longest_seconds:
+            raise KlaviyoRateLimitError(
+                f"the next turn at {endpoint} is {slot.wait_seconds:,.0f} s away, longer than this call may wait",
+                retry_after_seconds=slot.wait_seconds,
+            )
+        yield Sleep(slot.wait_seconds)
+        slot = yield Reserve(endpoint, slot)
+
+
+def _error(endpoint: Endpoint, answer: Answer | NoAnswer) -> KlaviyoError:
+    if isinstance(answer, Answer):
+        return error_from(endpoint, answer)
+    return KlaviyoConnectionError(
+        f"no answer to {endpoint} ({answer.reason}): check the network, the proxy and the connection's host"
+    )

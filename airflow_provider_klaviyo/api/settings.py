@@ -1,0 +1,103 @@
+"""How to reach one Klaviyo account: checked once, then a plain value."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
+from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.pace import Limit
+
+__all__ = ["DEFAULT_BASE_URL", "DEFAULT_REVISION", "DEFAULT_TIMEOUT_SECONDS", "DEFAULT_UTILISATION", "Settings"]
+
+DEFAULT_BASE_URL: Final = "https://a.klaviyo.com"
+DEFAULT_REVISION: Final = "2026-07-15"
+DEFAULT_UTILISATION: Final = 0.95
+DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where a Klaviyo account is, the key to it, and how fast to go there.
+
+    :param api_key: private key (``pk_…``). Never in a repr.
+    :param base_url: scheme and host; ``https``, or ``http`` on this machine's loopback.
+    :param revision: of Klaviyo's API, ``YYYY-MM-DD``.
+    :param account_id: the only account to work on; None for whichever the key belongs to.
+    :param utilisation: share of the rate limits to use, above 0 and at most 1. At 0.95 a thousand deletions take
+        18 minutes.
+    :param limits: by endpoint name, where they differ from the documented ones.
+    :param timeout_seconds: for connecting, and for each wait for data.
+    :raises KlaviyoConfigurationError: when one of them cannot be; the message names the field of the connection.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    revision: str = DEFAULT_REVISION
+    account_id: str | None = None
+    utilisation: float = DEFAULT_UTILISATION
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]+", self.api_key):
+            raise KlaviyoConfigurationError("the API key is empty or has white space or non-ASCII characters in it")
+        _check_base_url(self.base_url)
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?", self.revision):
+            raise KlaviyoConfigurationError(f"revision must look like {DEFAULT_REVISION}, not {self.revision!r}")
+        if not 0 < self.utilisation <= 1:
+            raise KlaviyoConfigurationError(f"utilisation must be above 0 and at most 1, not {self.utilisation}")
+        if not 0 < self.timeout_seconds <= 600:
+            raise KlaviyoConfigurationError(f"timeout must be 1 to 600 seconds, not {self.timeout_seconds}")
+        for name, limit in self.limits.items():
+            if name not in ENDPOINTS:
+                raise KlaviyoConfigurationError(
+                    f"limits: there is no endpoint {name!r}; known are {', '.join(ENDPOINTS)}"
+                )
+            if limit.burst <= 0 or limit.steady <= 0:
+                raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be above 0")
+
+    @property
+    def key_digest(self) -> str:
+        """A digest that tells keys apart without giving one away."""
+        return hashlib.blake2b(self.api_key.encode(), digest_size=16).hexdigest()
+
+    @property
+    def quota(self) -> str:
+        """Whose rate limits these are: the account's where it is known, else the key's. Never the key itself."""
+        return f"{self.base_url} {self.account_id or self.key_digest}"
+
+    def interval_seconds(self, endpoint: Endpoint) -> float:
+        """Return the seconds from one call of this endpoint to the next."""
+        return self.limits.get(endpoint.name, endpoint.limit).interval_seconds(self.utilisation)
+
+
+def _check_base_url(base_url: str) -> None:
+    try:
+        url = urlsplit(base_url)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.username or url.path.strip("/") or url.query or url.fragment:
+        raise KlaviyoConfigurationError(
+            "the host must be a plain address such as https://a.klaviyo.com, without user, path or query"
+        )
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
+        raise KlaviyoConfigurationError(
+            f"the host must be reached over https, because the API key travels with every call; {url.scheme or 'no'} "
+            "scheme is allowed on this machine's loopback only"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this very machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,138 @@
+"""What of this is still there? Asked by the sensor and by its trigger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, Self
+
+from airflow_provider_klaviyo.api.calls import find_profiles
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
+from airflow_provider_klaviyo.api.wire import PAGE_SIZE, Profile
+from airflow_provider_klaviyo.deletion.identifiers import (
+    Identifier,
+    IdentifierKindError,
+    InvalidIdentifierError,
+    Kind,
+)
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.plan import make_plan
+
+__all__ = ["Confirmation", "still_there"]
+
+log = logging.getLogger(__name__)
+
+
+def still_there(profile_ids: Sequence[str], *, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[list[str]]:
+    """Return those of these profiles that Klaviyo still has, 100 a call, in the order given.
+
+    One that Klaviyo will not look up counts as still there: nothing is taken for gone that was not seen to be.
+    """
+    there: list[str] = []
+    for start in range(0, len(profile_ids), PAGE_SIZE):
+        batch = profile_ids[start : start + PAGE_SIZE]
+        found = yield from find_profiles(Kind.ID, batch, patience_seconds=patience_seconds)
+        present = {profile.id for profile in found.profiles}.union(found.refused)
+        there.extend(profile_id for profile_id in batch if profile_id in present)
+    return there
+
+
+@dataclass(slots=True)
+class Confirmation:
+    """Watches deletions until the last profile is gone, and then tells who has come back since.
+
+    A profile is new, and so somebody who came back, if it is none of `profile_ids` and was created after `since`.
+
+    :param since: when the profiles to delete were looked up. Nothing created later was among them.
+    :param profile_ids: of profiles whose deletion was requested.
+    :param identifiers: to be waited for as well: whatever profile holds one of them now and is not new.
+    :param source: yields identifiers that only serve to see who came back.
+    :param outstanding: the profiles still there at the last look; None before the first.
+    """
+
+    since: datetime
+    profile_ids: dict[str, None] = field(default_factory=dict)
+    identifiers: dict[Identifier, None] = field(default_factory=dict)
+    source: Callable[[], Iterable[object]] = field(default=tuple)
+    outstanding: list[str] | None = None
+
+    @classmethod
+    def of(cls, listed: Iterable[object], now: datetime, source: Callable[[], Iterable[object]] = tuple) -> Self:
+        """Return what to watch for a list of deletion results, profile ids and other identifiers.
+
+        :param now: the time of the first look, which stands in where no deletion result says when it looked.
+        :raises IdentifierKindError: for a mapping that is neither a result nor an identifier.
+        """
+        confirmation = cls(since=datetime.max.replace(tzinfo=UTC), source=source)
+        for item in listed:
+            if isinstance(item, Mapping) and "profile_ids" in item:
+                confirmation._add_result(item)
+            else:
+                confirmation._add_identifier(item)
+        confirmation.since = min(confirmation.since, now)
+        return confirmation
+
+    def look(self, client: KlaviyoClient) -> dict[str, int] | None:
+        """Ask for what is outstanding; return the counts by outcome once nothing is, and None until then."""
+        if self.outstanding is None:
+            self.outstanding = list(self.profile_ids | dict.fromkeys(self._held(client)))
+        self.outstanding = client.run(still_there(self.outstanding))
+        return None if self.outstanding else self._settle(client)
+
+    def _add_result(self, result: Mapping[str, Any]) -> None:
+        try:
+            ids = [Identifier.of(Kind.ID, profile_id).value for profile_id in result["profile_ids"]]
+            looked_up_at = datetime.fromisoformat(result["looked_up_at"])
+            self.since = min(self.since, looked_up_at)
+        except (KeyError, TypeError, ValueError):
+            raise IdentifierKindError(
+                "a mapping with profile_ids must be the result of a ProfileDeletionOperator, as it came from its task"
+            ) from None
+        self.profile_ids.update(dict.fromkeys(ids))
+
+    def _add_identifier(self, item: object) -> None:
+        try:
+            identifier = Identifier.parse(item)
+        except InvalidIdentifierError as error:
+            log.warning("An item of profiles cannot be an identifier and is not waited for: %s", error)
+            return
+        if identifier.kind is Kind.ID:
+            self.profile_ids[identifier.value] = None
+        else:
+            self.identifiers[identifier] = None
+
+    def _held(self, client: KlaviyoClient) -> list[str]:
+        """Return the ids of the profiles that hold the identifiers now and are not new."""
+        plan = make_plan(self.identifiers, client)
+        return [profile.id for profiles in plan.matches for profile in profiles if not self._is_new(profile)]
+
+    def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
+        """Look for who came back. A profile that was taken for gone and is seen again is outstanding again."""
+        plan = make_plan(chain(self.identifiers, self.source()), client)
+        seen_again = [profile_id for profile_id in plan.profile_ids if profile_id in self.profile_ids]
+        self.outstanding = list(dict.fromkeys((*self._held(client), *seen_again)))
+        if self.outstanding:
+            return None
+        reappeared = sum(1 for profiles in plan.matches if any(map(self._is_new, profiles)))
+        if reappeared:
+            log.warning("%s of those deleted are back: a new profile holds the identifier", f"{reappeared:,}")
+        return {
+            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - reappeared),
+            Outcome.REAPPEARED.value: reappeared,
+        }
+
+    def _is_new(self, profile: Profile) -> bool:
+        return profile.id not in self.profile_ids and _time(profile.created) > self.since
+
+
+def _time(text: str | None) -> datetime:
+    """Read Klaviyo's time; one that cannot be read counts as long ago, so that nobody is taken for new by mistake."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,62 @@
+"""Ask for the deletion of profiles, one after the other, at the pace that Klaviyo allows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from airflow_provider_klaviyo.api.calls import request_profile_deletion
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.errors import KlaviyoError, KlaviyoInvalidRequestError, KlaviyoNotFoundError
+from airflow_provider_klaviyo.deletion.identifiers import Kind
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.progress import Progress
+
+__all__ = ["drain"]
+
+# So many refusals before anything else say more about the requests than about the profiles.
+REFUSALS_THAT_STOP: Final = 5
+
+log = logging.getLogger(__name__)
+
+
+def drain(profile_ids: Sequence[str], client: KlaviyoClient) -> dict[str, Outcome]:
+    """Request the deletion of these profiles and return what became of each request.
+
+    Each one is ``requested``; ``absent`` when the profile is gone already; or ``refused`` when Klaviyo takes the
+    request for a wrong one.
+
+    :raises KlaviyoError: at the first trouble that waiting did not mend. The rest of the profiles is outstanding.
+    """
+    outcomes: dict[str, Outcome] = {}
+    progress = Progress("deletions requested", total=len(profile_ids))
+    for profile_id in profile_ids:
+        try:
+            outcomes[profile_id] = _request(profile_id, client, may_be_refused=_refusal_is_plausible(outcomes))
+        except KlaviyoError:
+            log.error(  # noqa: TRY400 - the caller raises; a traceback here would be there twice
+                "Stopped: %s. Nothing is lost: a retry looks the list up again and goes on with who is still there",
+                progress.describe(),
+            )
+            raise
+        progress.advance()
+    return outcomes
+
+
+def _request(profile_id: str, client: KlaviyoClient, *, may_be_refused: bool) -> Outcome:
+    try:
+        client.run(request_profile_deletion(Kind.ID, profile_id))
+    except KlaviyoNotFoundError:
+        return Outcome.ABSENT
+    except KlaviyoInvalidRequestError as error:
+        if error.status != 400 or not may_be_refused:
+            raise
+        log.warning("Profile %s: %s", profile_id, error)
+        return Outcome.REFUSED
+    return Outcome.REQUESTED
+
+
+def _refusal_is_plausible(outcomes: dict[str, Outcome]) -> bool:
+    """Tell whether one more refusal can be this profile's, rather than every request's."""
+    return len(outcomes) < REFUSALS_THAT_STOP - 1 or any(o is not Outcome.REFUSED for o in outcomes.values())

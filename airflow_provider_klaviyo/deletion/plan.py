@@ -1,0 +1,192 @@
+"""Source rows in, profiles to delete out: normalised, de-duplicated, looked up, guarded. Nothing is deleted here."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from airflow_provider_klaviyo.api.calls import Found, find_profiles
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.conversation import Conversation
+from airflow_provider_klaviyo.api.wire import Profile
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.outcomes import Outcome, counts, overall
+from airflow_provider_klaviyo.deletion.progress import Progress
+
+__all__ = ["Batch", "Plan", "PlanTooLargeError", "batches", "make_plan"]
+
+BATCH_SIZE: Final = 100
+LONGEST_BATCH: Final = 8_000
+LOGGED_ROWS: Final = 20
+
+log = logging.getLogger(__name__)
+
+
+class PlanTooLargeError(ValueError):
+    """The list matches more profiles than `max_profiles`. Nothing was deleted; the message says how to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Identifiers of one kind that are looked up in one call."""
+
+    kind: Kind
+    values: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a list comes to.
+
+    :param listed: rows read.
+    :param duplicates: rows that name what an earlier row named.
+    :param outcomes: of the identifiers that are settled already.
+    :param matches: for each of the other identifiers, the profiles it matches.
+    :param profile_ids: of all these profiles, each once, in the order they were found.
+    """
+
+    max_profiles: int | None = None
+    max_profiles_per_identifier: int | None = None
+    listed: int = 0
+    duplicates: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    matches: list[tuple[Profile, ...]] = field(default_factory=list)
+    profile_ids: dict[str, None] = field(default_factory=dict)
+
+    def identifiers(self, rows: Iterable[object]) -> Iterator[Identifier]:
+        """Read rows and yield what they name, each once; rows that name nothing are counted and logged by number."""
+        seen: set[Identifier] = set()
+        for raw in rows:
+            self.listed += 1
+            try:
+                identifier = Identifier.parse(raw)
+            except InvalidIdentifierError as error:
+                self._note_invalid(error)
+                continue
+            if identifier in seen:
+                self.duplicates += 1
+                continue
+            seen.add(identifier)
+            yield identifier
+
+    def settle(self, batch: Batch, found: Found) -> None:
+        """Sort the identifiers of a batch by what was found.
+
+        A profile counts only if it holds, by its own fields, what was asked for. Whatever else an answer may bring
+        is left alone.
+
+        :raises PlanTooLargeError: as soon as there are more profiles than allowed.
+        """
+        holders: dict[str, dict[str, Profile]] = {value: {} for value in batch.values}
+        unasked = 0
+        for profile in found.profiles:
+            value = _value_of(profile, batch.kind)
+            if value in holders:
+                holders[value][profile.id] = profile
+            else:
+                unasked += 1
+        if unasked:
+            log.warning("Klaviyo answered with %s profiles that do not match the filter; they are ignored", unasked)
+        for value, profiles in holders.items():
+            self._settle_one(tuple(profiles.values()), refused=value in found.refused)
+        if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
+            raise PlanTooLargeError(
+                f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
+                f"allows. Nothing was deleted. If the list is right, raise max_profiles on the task (None for no "
+                f"limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
+            )
+
+    def result(self, deletions: Mapping[str, Outcome] | None) -> dict[str, Any]:
+        """Return the counts of the whole list, and the profile ids, as plain JSON values.
+
+        :param deletions: what became of each profile; None when nothing was to be deleted yet.
+        """
+        outcomes = self.outcomes + Counter(
+            Outcome.PLANNED if deletions is None else overall(deletions[profile.id] for profile in profiles)
+            for profiles in self.matches
+        )
+        result = {"listed": self.listed, "duplicates": self.duplicates, **counts(outcomes)}
+        if deletions is None:
+            return result | {"profile_ids": [], "planned_profile_ids": list(self.profile_ids)}
+        return result | {"profile_ids": [one for one, outcome in deletions.items() if outcome is Outcome.REQUESTED]}
+
+    def _settle_one(self, profiles: tuple[Profile, ...], *, refused: bool) -> None:
+        if refused:
+            self.outcomes[Outcome.REFUSED] += 1
+        elif not profiles:
+            self.outcomes[Outcome.ABSENT] += 1
+        elif self.max_profiles_per_identifier is not None and len(profiles) > self.max_profiles_per_identifier:
+            self.outcomes[Outcome.HELD] += 1
+            log.warning(
+                "An identifier matches %s profiles, more than max_profiles_per_identifier=%s: held back, not deleted. "
+                "The profile ids are %s",
+                len(profiles),
+                self.max_profiles_per_identifier,
+                ", ".join(profile.id for profile in profiles[:LOGGED_ROWS]),
+            )
+        else:
+            self.matches.append(profiles)
+            self.profile_ids.update(dict.fromkeys(profile.id for profile in profiles))
+
+    def _note_invalid(self, error: InvalidIdentifierError) -> None:
+        self.outcomes[Outcome.INVALID] += 1
+        if self.outcomes[Outcome.INVALID] <= LOGGED_ROWS:
+            log.warning("Row %s cannot be an identifier and is counted as invalid: %s", self.listed, error)
+        elif self.outcomes[Outcome.INVALID] == LOGGED_ROWS + 1:
+            log.warning("More rows cannot be identifiers; they are counted, and no longer logged one by one")
+
+
+def make_plan(
+    rows: Iterable[object],
+    client: KlaviyoClient,
+    *,
+    max_profiles: int | None = None,
+    max_profiles_per_identifier: int | None = None,
+) -> Plan:
+    """Read a list and look everyone in it up, 100 identifiers a call. Rows are read as they are needed.
+
+    :param rows: each a string or a mapping, as `Identifier.parse` takes them.
+    :param max_profiles: how many profiles the whole list may match; None for any number.
+    :param max_profiles_per_identifier: how many profiles one identifier may match before it is held back.
+    :raises PlanTooLargeError: as soon as the list matches more profiles than allowed.
+    :raises IdentifierKindError: for a row that names a kind there is not.
+    """
+    plan = Plan(max_profiles=max_profiles, max_profiles_per_identifier=max_profiles_per_identifier)
+    progress = Progress("identifiers looked up")
+    conversations = (_look_up(batch) for batch in batches(plan.identifiers(rows)))
+    for batch, found in client.run_each(conversations):
+        plan.settle(batch, found)
+        progress.advance(len(batch.values))
+    return plan
+
+
+def batches(identifiers: Iterable[Identifier]) -> Iterator[Batch]:
+    """Put identifiers together that can be looked up in one call: one kind, at most 100, at most 8,000 characters."""
+    values: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    lengths: Counter[Kind] = Counter()
+    for kind, value in ((identifier.kind, identifier.value) for identifier in identifiers):
+        length = len(quote(value, safe="")) + len("%22%22%2C")
+        if len(values[kind]) == BATCH_SIZE or lengths[kind] + length > LONGEST_BATCH:
+            yield Batch(kind, tuple(values.pop(kind)))
+            values[kind], lengths[kind] = [], 0
+        values[kind].append(value)
+        lengths[kind] += length
+    for kind, rest in values.items():
+        if rest:
+            yield Batch(kind, tuple(rest))
+
+
+def _look_up(batch: Batch) -> Conversation[tuple[Batch, Found]]:
+    return batch, (yield from find_profiles(batch.kind, batch.values))
+
+
+def _value_of(profile: Profile, kind: Kind) -> str | None:
+    """Return what this profile holds as its identifier of a kind, normalised as the list is."""
+    try:
+        return Identifier.of(kind, getattr(profile, kind)).value
+    except InvalidIdentifierError:
+        return None

@@ -1,0 +1,69 @@
+"""What Airflow asks a provider package for: a literal, without imports, because every Airflow process loads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+DOCS = "https://developers.klaviyo.com/en/reference/api_overview"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's name, its modules, and the connection type with its form."""
+    return {
+        "package-name": "airflow-provider-klaviyo",
+        "name": "Klaviyo",
+        "description": "Erase people from `Klaviyo <https://www.klaviyo.com/>`__: paced, confirmed, private.",
+        "integrations": [{"integration-name": "Klaviyo", "external-doc-url": DOCS, "tags": ["service"]}],
+        "hooks": [_modules("hooks")],
+        "operators": [_modules("operators")],
+        "sensors": [_modules("sensors")],
+        "triggers": [_modules("triggers")],
+        "connection-types": [
+            {
+                "connection-type": "klaviyo",
+                "hook-class-name": "airflow_provider_klaviyo.hooks.klaviyo.KlaviyoHook",
+                "hook-name": "Klaviyo",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "login", "extra"],
+                    "relabeling": {"password": "Private API key", "host": "Base URL"},
+                    "placeholders": {"password": "pk_…", "host": "https://a.klaviyo.com"},
+                },
+                "conn-fields": {
+                    "account_id": {
+                        "label": "Account id",
+                        "description": "Refuse to work on any other Klaviyo account (six characters, also known as "
+                        "the public API key). Needs the scope accounts:read.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "utilisation": {
+                        "label": "Share of the rate limits to use",
+                        "description": "Above 0 and at most 1; 0.95 when empty. Give less where other integrations "
+                        "use the same account.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
+                    },
+                    "revision": {
+                        "label": "API revision",
+                        "description": "YYYY-MM-DD; 2026-07-15 when empty.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout in seconds",
+                        "description": "For connecting, and for each wait for data; 30 when empty.",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
+                    },
+                    "limits": {
+                        "label": "Rate limits",
+                        "description": "Where they differ from the documented ones, as JSON: "
+                        '{"profile_deletion": {"burst": 3, "steady": 60}} is 3 a second and 60 a minute.',
+                        "schema": {"type": ["string", "null"], "format": "json"},
+                    },
+                },
+            }
+        ],
+    }
+
+
+def _modules(room: str) -> dict[str, Any]:
+    return {"integration-name": "Klaviyo", "python-modules": [f"airflow_provider_klaviyo.{room}.klaviyo"]}

@@ -1,0 +1,90 @@
+"""Read an Airflow connection into the settings of a client; every message names the field of the form to fill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.pace import Limit
+from airflow_provider_klaviyo.api.settings import (
+    DEFAULT_BASE_URL,
+    DEFAULT_REVISION,
+    DEFAULT_TIMEOUT_SECONDS,
+    DEFAULT_UTILISATION,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+__all__ = ["settings_from"]
+
+
+def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
+    """Return how to reach Klaviyo, as this connection says.
+
+    :param extra: the connection's extra fields, already decoded.
+    :raises KlaviyoConfigurationError: naming the connection, the field and what belongs there.
+    """
+    try:
+        return Settings(
+            api_key=_api_key(connection),
+            base_url=_base_url(connection),
+            revision=_text(extra, "revision") or DEFAULT_REVISION,
+            account_id=_text(extra, "account_id"),
+            utilisation=_number(extra, "utilisation", DEFAULT_UTILISATION),
+            limits=_limits(extra.get("limits")),
+            timeout_seconds=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
+        )
+    except KlaviyoConfigurationError as error:
+        raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def _api_key(connection: Connection) -> str:
+    api_key = (connection.password or "").strip()
+    if not api_key:
+        raise KlaviyoConfigurationError(
+            "the field 'Private API key' (password) is empty. Make a private key in Klaviyo under Settings > API keys "
+            "with the scopes data-privacy:write, profiles:read and accounts:read"
+        )
+    return api_key
+
+
+def _base_url(connection: Connection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return DEFAULT_BASE_URL
+    url = host if "://" in host else f"https://{host}"
+    return f"{url}:{connection.port}" if connection.port else url
+
+
+def _text(extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is not None and not isinstance(value, str):
+        raise KlaviyoConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    return value.strip() or None if value else None
+
+
+def _number(extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise KlaviyoConfigurationError(f"{name} must be a number such as {default}") from None
+
+
+def _limits(value: Any) -> dict[str, Limit]:
+    """Read ``{"profile_deletion": {"burst": 3, "steady": 60}}``, as an object or as its JSON text."""
+    if value is None or value == "":
+        return {}
+    try:
+        limits = json.loads(value) if isinstance(value, str) else value
+        return {name: Limit(float(it["burst"]), float(it["steady"])) for name, it in limits.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise KlaviyoConfigurationError(
+            'limits must be JSON such as {"profile_deletion": {"burst": 3, "steady": 60}}'
+        ) from None

@@ -1,0 +1,227 @@
+"""The Klaviyo hook: an Airflow connection of type ``klaviyo`` turned into clients and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_klaviyo.api import calls
+from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
+from airflow_provider_klaviyo.api.conversation import Conversation
+from airflow_provider_klaviyo.api.errors import KlaviyoAccountError, KlaviyoConfigurationError, KlaviyoError
+from airflow_provider_klaviyo.api.settings import Settings
+from airflow_provider_klaviyo.api.wire import Account, Profile
+from airflow_provider_klaviyo.get_provider_info import get_provider_info
+from airflow_provider_klaviyo.hooks.connection import settings_from
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+__all__ = ["KlaviyoHook"]
+
+TEST_PATIENCE_SECONDS: Final = 5.0
+
+_checked_keys: set[tuple[str, str, str]] = set()
+
+
+class KlaviyoHook(BaseHook):
+    """Talk to Klaviyo with the private API key of an Airflow connection.
+
+    Everything in a process that works on one account shares one even pace, at 95 % of Klaviyo's limits by default.
+
+    :param klaviyo_conn_id: the connection. Its password is the private key; its extra fields are ``account_id``,
+        ``utilisation``, ``revision``, ``timeout`` and ``limits``.
+    """
+
+    conn_name_attr = "klaviyo_conn_id"
+    default_conn_name = "klaviyo_default"
+    conn_type = "klaviyo"
+    hook_name = "Klaviyo"
+
+    def __init__(self, klaviyo_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.klaviyo_conn_id = klaviyo_conn_id
+        self._client: KlaviyoClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields the connection form hides and renames (Airflow 2.11 asks the hook)."""
+        behaviour = _connection_type()["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form (Airflow 2.11 asks the hook)."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+
+        return {
+            name: StringField(spec["label"], description=spec["description"], widget=BS3TextFieldWidget())
+            for name, spec in _connection_type()["conn-fields"].items()
+        }
+
+    def get_conn(self) -> KlaviyoClient:
+        """Return the blocking client, checked to be on the right account. One for each hook; `close` closes it.
+
+        :raises KlaviyoConfigurationError: when the connection is missing or half-filled.
+        :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
+        """
+        if self._client is None:
+            client = KlaviyoClient(self.get_settings())
+            try:
+                if not _is_checked(client.settings):
+                    check_account(client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)
+            except BaseException:
+                client.close()
+                raise
+            self._client = client
+        return self._client
+
+    async def get_async_conn(self) -> AsyncKlaviyoClient:
+        """Return a new asyncio client, checked to be on the right account; the caller closes it.
+
+        :raises KlaviyoConfigurationError: when the connection is missing or half-filled.
+        :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
+        """
+        client = AsyncKlaviyoClient(await self.get_async_settings())
+        try:
+            if not _is_checked(client.settings):
+                check_account(await client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)
+        except BaseException:
+            await client.close()
+            raise
+        return client
+
+    def close(self) -> None:
+        """Close the blocking client, if there is one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def get_settings(self) -> Settings:
+        """Return what the connection says, checked."""
+        try:
+            connection = self.get_connection(self.klaviyo_conn_id)
+        except AirflowNotFoundException as error:
+            raise _missing(self.klaviyo_conn_id) from error
+        return settings_from(connection, connection.extra_dejson)
+
+    async def get_async_settings(self) -> Settings:
+        """Return what the connection says, checked, without blocking the event loop."""
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        try:
+            connection: Connection = await get_async_connection(self.klaviyo_conn_id)
+        except AirflowNotFoundException as error:
+            raise _missing(self.klaviyo_conn_id) from error
+        return settings_from(connection, await get_async_extra_dejson(connection))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the connection works, and if not, which field or which scope to correct."""
+        try:
+            with KlaviyoClient(self.get_settings()) as client:
+                account = client.run(calls.get_account(patience_seconds=TEST_PATIENCE_SECONDS))
+                check_account(account, client.settings, self.klaviyo_conn_id)
+                client.run(_nobody())
+        except KlaviyoError as error:
+            return False, str(error)
+        return True, (
+            f"The key works for {account} and may read profiles. Whether it has the scope data-privacy:write shows at "
+            "the first deletion only"
+        )
+
+    def get_account(self) -> Account:
+        """Return the account that the key belongs to.
+
+        Scope ``accounts:read``; 1 call a second and 15 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_accounts
+        """
+        return self.get_conn().run(calls.get_account())
+
+    def get_profile(self, profile_id: str) -> Profile:
+        """Return one profile.
+
+        :raises KlaviyoNotFoundError: when there is none, or no longer.
+
+        Scope ``profiles:read``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_profile
+        """
+        return self.get_conn().run(calls.get_profile(profile_id))
+
+    def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
+        """Return the profiles whose identifier is any of these values, exactly as given.
+
+        :param kind: ``id``, ``email`` (in lower case), ``phone_number`` (``+15005550006``) or ``external_id``.
+        :param values: any number; 100 are looked up at a time.
+        :raises KlaviyoInvalidRequestError: when Klaviyo will not look some of them up.
+
+        Scope ``profiles:read``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_profiles
+        """
+        return self.get_conn().run(calls.find_all_profiles(kind, values))
+
+    def request_profile_deletion(
+        self, *, profile_id: str | None = None, email: str | None = None, phone_number: str | None = None
+    ) -> None:
+        """Ask for the deletion of every profile that one identifier matches. It cannot be undone.
+
+        Klaviyo deletes in its own time, usually within minutes, and says nothing when it is done: look again by id.
+
+        :param profile_id: the safest, because it is one profile and no other.
+        :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
+
+        Scope ``data-privacy:write``; 3 calls a second and 60 a minute.
+        Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
+        """
+        given = {"id": profile_id, "email": email, "phone_number": phone_number}
+        named = [(kind, value) for kind, value in given.items() if value]
+        if len(named) != 1:
+            raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number")
+        self.get_conn().run(calls.request_profile_deletion(*named[0]))
+
+
+def check_account(account: Account, settings: Settings, conn_id: str) -> None:
+    """Refuse to go on with a key of another account than the connection says; remember one that is right.
+
+    :raises KlaviyoAccountError: naming both accounts.
+    """
+    if settings.account_id is not None and account.id != settings.account_id:
+        raise KlaviyoAccountError(
+            f"Connection {conn_id!r}: the private API key belongs to {account}, but account_id says "
+            f"{settings.account_id}. Nothing was changed. Correct the key or the field 'Account id'"
+        )
+    _checked_keys.add((settings.base_url, settings.key_digest, account.id))
+
+
+def _is_checked(settings: Settings) -> bool:
+    """Tell whether the account needs no check: none is named, or this key was seen to belong to it.
+
+    A key never changes its account, and Klaviyo answers only 15 such questions a minute.
+    """
+    account_id = settings.account_id
+    return account_id is None or (settings.base_url, settings.key_digest, account_id) in _checked_keys
+
+
+def _nobody() -> Conversation[calls.Found]:
+    """Look nobody up, to see whether the key may."""
+    return calls.find_profiles("id", ["0" * 26], patience_seconds=TEST_PATIENCE_SECONDS)
+
+
+def _missing(conn_id: str) -> KlaviyoConfigurationError:
+    return KlaviyoConfigurationError(
+        f"Connection {conn_id!r} does not exist: create it with the type Klaviyo and fill in 'Private API key' "
+        "(password), or set klaviyo_conn_id to one that exists"
+    )
+
+
+def _connection_type() -> dict[str, Any]:
+    connection_type: dict[str, Any] = get_provider_info()["connection-types"][0]
+    return connection_type

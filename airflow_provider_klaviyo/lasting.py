@@ -1,0 +1,35 @@
+"""Fail a task for good when trying again cannot help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["fail_for_good"]
+
+
+@contextmanager
+def fail_for_good() -> Iterator[None]:
+    """Turn what a retry cannot mend into Airflow's `AirflowFailException`, which skips the retries left.
+
+    That is: a connection or an argument that cannot work, a key without the scope, a list that is too large. A key
+    that is not accepted (401) is retried, because Klaviyo has refused good keys for days and then taken them again.
+    """
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoPermissionError
+    from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
+    from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
+    from airflow_provider_klaviyo.sources import SourceError
+
+    lasting = (
+        KlaviyoConfigurationError,
+        KlaviyoPermissionError,
+        IdentifierKindError,
+        PlanTooLargeError,
+        SourceError,
+    )
+    try:
+        yield
+    except lasting as error:
+        raise AirflowFailException(str(error)) from error

@@ -1,0 +1,202 @@
+"""Sensors that wait for Klaviyo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_klaviyo.concealed import ConcealedField
+from airflow_provider_klaviyo.sources import SourceError, check_query, listed, queried
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_klaviyo.deletion.confirm import Confirmation
+
+__all__ = ["DeletionConfirmedSensor"]
+
+
+class DeletionConfirmedSensor(BaseSensorOperator):
+    """Wait until the last of the deleted profiles is gone from Klaviyo.
+
+    Klaviyo answers a deletion before it has happened and never says when it has; minutes are usual, and up to 14 days
+    have been heard of. The pauses between two looks grow from about a minute to half an hour, each look asks only for
+    what is outstanding, 100 profiles a call, and between looks no worker is held.
+
+    A person who was deleted can come back under a new profile, when a shop syncs or a form is filled in. That is told
+    from a deletion that has not happened, and counted as ``reappeared``.
+
+    :param profiles: what to wait for: the result of a `ProfileDeletionOperator` (``delete.output``, mapped or not),
+        its ``profile_ids``, or what that operator takes. Only the result says when the profiles were looked up, which
+        is what a person who came back within seconds is known by. Templated; not shown in the rendered template.
+    :param sql: a query for the source's identifiers, as the operator takes it. It is read once everything is gone, to
+        see who came back; without it only identifiers in ``profiles`` can be seen to. Templated.
+    :param sql_conn_id: of the database to ask. Templated.
+    :param parameters: of the query. Templated.
+    :param klaviyo_conn_id: of Klaviyo. Templated.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :param poke_interval: seconds before the second look.
+    :param exponential_backoff: let the pauses grow.
+    :param max_wait: that the pauses grow to.
+    :param timeout: after which to give up; 14 days.
+    :param mode: ``reschedule``, or ``poke`` to hold a worker while waiting for something short.
+    :returns: the counts ``confirmed`` (gone) and ``reappeared``.
+    :raises AirflowSensorTimeout: when time is up, with how many are outstanding and since when; with ``soft_fail``
+        the task is skipped instead.
+    :raises AirflowFailException: when a retry cannot help.
+
+    Scope ``profiles:read``; ``accounts:read`` if the connection has an ``account_id``.
+    Source: https://developers.klaviyo.com/en/reference/get_profiles
+    """
+
+    template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "klaviyo_conn_id")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#d9ead3"
+
+    profiles: Any = ConcealedField()
+
+    def __init__(
+        self,
+        *,
+        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]],
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        klaviyo_conn_id: str = "klaviyo_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: timedelta | float = 60,
+        exponential_backoff: bool = True,
+        max_wait: timedelta | float | None = timedelta(minutes=30),
+        timeout: timedelta | float = timedelta(days=14),
+        mode: str = "reschedule",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            poke_interval=poke_interval,
+            exponential_backoff=exponential_backoff,
+            max_wait=max_wait,
+            timeout=timeout,
+            mode=mode,
+            **kwargs,
+        )
+        check_query(sql, sql_conn_id, parameters)
+        self.profiles = profiles
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.klaviyo_conn_id = klaviyo_conn_id
+        self.deferrable = deferrable
+        self._confirmation: Confirmation | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Wait in the triggerer, or the way that ``mode`` says, and return the counts."""
+        if self.deferrable:
+            counts = self._look(context)
+            return counts if counts is not None else self._wait(time.time() + self.timeout)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(self._overdue()) from error
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once. A look that Klaviyo does not answer is followed by the next one, until time is up."""
+        from airflow_provider_klaviyo.api.errors import KlaviyoUnavailableError
+
+        try:
+            counts = self._look(context)
+        except KlaviyoUnavailableError as error:
+            self.log.warning("This look brought nothing, the next one may: %s", error)
+            counts = None
+        return PokeReturnValue(counts is not None, counts)
+
+    def execute_complete(self, context: Context, event: object = None) -> dict[str, int] | None:
+        """Go on from what the trigger found."""
+        from airflow.providers.common.compat.sdk import AirflowFailException
+
+        from airflow_provider_klaviyo.api.errors import KlaviyoError
+
+        match event:
+            case {"status": "gone", "since": str(since), "deadline": float(deadline)}:
+                counts = self._look(context, datetime.fromisoformat(since), outstanding=[])
+                return counts if counts is not None else self._wait(deadline)
+            case {"status": "timeout", "outstanding": int(outstanding), "since": str(since)}:
+                raise AirflowSensorTimeout(self._overdue(outstanding, since))
+            case {"status": "failed", "message": str(message), "may_retry": bool(may_retry)}:
+                raise (KlaviyoError if may_retry else AirflowFailException)(message)
+        raise ValueError("the trigger sent an event that it never sends; nothing is confirmed")
+
+    def _look(
+        self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
+    ) -> dict[str, int] | None:
+        from airflow_provider_klaviyo.deletion.confirm import Confirmation
+        from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+        from airflow_provider_klaviyo.lasting import fail_for_good
+
+        with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
+            if self._confirmation is None:
+                self._confirmation = Confirmation.of(
+                    listed(self.profiles), since or self._first_look(context), self._source
+                )
+                self._confirmation.outstanding = outstanding
+            counts = self._confirmation.look(hook.get_conn())
+        if counts is None:
+            self.log.info("%s profiles are still there", f"{len(self._confirmation.outstanding or ()):,}")
+        else:
+            self.log.info("All gone: %s", ", ".join(f"{number:,} {name}" for name, number in counts.items()))
+        return counts
+
+    def _source(self) -> Iterable[object]:
+        if self.sql is None or self.sql_conn_id is None:
+            return ()
+        return queried(self.sql, self.sql_conn_id, self.parameters)
+
+    def _first_look(self, context: Context) -> datetime:
+        """Return when this task first looked: now, unless it was rescheduled before."""
+        ti = context["ti"]
+        if self.mode == "reschedule" and not self.deferrable:
+            first = ti.get_first_reschedule_date(context) if hasattr(ti, "get_first_reschedule_date") else ti.start_date
+            if first is not None:
+                return first
+        return datetime.now(UTC)
+
+    def _wait(self, deadline: float) -> None:
+        from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
+
+        if self._confirmation is None or not self._confirmation.outstanding:
+            raise SourceError("there is nothing to wait for")
+        longest = self.max_wait.total_seconds() if self.max_wait is not None else self.timeout
+        self.defer(
+            trigger=DeletionConfirmedTrigger(
+                klaviyo_conn_id=self.klaviyo_conn_id,
+                profile_ids=self._confirmation.outstanding,
+                since=self._confirmation.since.isoformat(),
+                deadline=deadline,
+                pause_seconds=self.poke_interval,
+                longest_pause_seconds=longest if self.exponential_backoff else self.poke_interval,
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the time itself, and says how many are outstanding; this is for a triggerer that died.
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + 600),
+        )
+
+    def _overdue(self, outstanding: int | None = None, since: str | None = None) -> str:
+        if self._confirmation is not None:
+            since = self._confirmation.since.isoformat()
+            if self._confirmation.outstanding is not None:
+                outstanding = len(self._confirmation.outstanding)
+        number = "An unknown number of" if outstanding is None else f"{outstanding:,}"
+        return (
+            f"{number} profiles are still in Klaviyo, although their deletion was requested; the wait began with what "
+            f"was looked up at {since}. Klaviyo may only be slow: clear this task to wait again. If they stay, clear "
+            "the deletion task to request them again, or ask Klaviyo's support"
+        )

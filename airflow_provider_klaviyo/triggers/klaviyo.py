@@ -1,0 +1,106 @@
+"""The trigger that waits for deletions without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError, KlaviyoError, KlaviyoUnavailableError
+from airflow_provider_klaviyo.deletion.confirm import still_there
+from airflow_provider_klaviyo.deletion.progress import duration
+from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+
+__all__ = ["DeletionConfirmedTrigger"]
+
+PATIENCE_SECONDS: Final = 60.0
+FAILURES_IN_A_ROW: Final = 20
+
+
+class DeletionConfirmedTrigger(BaseTrigger):
+    """Fires when the last of these profiles is gone from Klaviyo, when the time is up, or when it cannot go on.
+
+    Airflow keeps a trigger's arguments as plain text and logs its event, so both hold profile ids, counts and times
+    only. Pauses double from look to look. Twenty looks in a row that Klaviyo does not answer are too many.
+
+    :param klaviyo_conn_id: of Klaviyo.
+    :param profile_ids: to wait for.
+    :param since: ISO time of the first look; handed back in the event.
+    :param deadline: Unix time after which to stop waiting.
+    :param pause_seconds: before the first look.
+    :param longest_pause_seconds: that the pauses grow to.
+    """
+
+    def __init__(
+        self,
+        *,
+        klaviyo_conn_id: str,
+        profile_ids: Sequence[str],
+        since: str,
+        deadline: float,
+        pause_seconds: float,
+        longest_pause_seconds: float,
+    ) -> None:
+        super().__init__()
+        self.klaviyo_conn_id = klaviyo_conn_id
+        self.profile_ids = list(profile_ids)
+        self.since = since
+        self.deadline = deadline
+        self.pause_seconds = pause_seconds
+        self.longest_pause_seconds = longest_pause_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and the arguments, as Airflow stores them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "klaviyo_conn_id": self.klaviyo_conn_id,
+                "profile_ids": self.profile_ids,
+                "since": self.since,
+                "deadline": self.deadline,
+                "pause_seconds": self.pause_seconds,
+                "longest_pause_seconds": self.longest_pause_seconds,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look again and again, and yield the one event."""
+        outstanding, pause_seconds, failures = self.profile_ids, self.pause_seconds, 0
+        while True:
+            await asyncio.sleep(max(0.0, min(pause_seconds, self.deadline - time.time())))
+            pause_seconds = min(2 * pause_seconds, self.longest_pause_seconds)
+            try:
+                outstanding, failures = await self._look(outstanding), 0
+            except KlaviyoError as error:
+                failures += 1
+                if not isinstance(error, KlaviyoUnavailableError) or failures >= FAILURES_IN_A_ROW:
+                    yield self._failed(error)
+                    return
+                self.log.warning("Look %s in a row without an answer: %s", failures, error)
+            if not outstanding:
+                yield self._event("gone", outstanding)
+                return
+            if time.time() >= self.deadline:
+                yield self._event("timeout", outstanding)
+                return
+            self.log.info(
+                "%s of %s profiles are still there; looking again in %s",
+                f"{len(outstanding):,}",
+                f"{len(self.profile_ids):,}",
+                duration(pause_seconds),
+            )
+
+    async def _look(self, profile_ids: Sequence[str]) -> list[str]:
+        async with await KlaviyoHook(self.klaviyo_conn_id).get_async_conn() as client:
+            return await client.run(still_there(profile_ids, patience_seconds=PATIENCE_SECONDS))
+
+    def _event(self, status: str, outstanding: Sequence[str], **more: Any) -> TriggerEvent:
+        payload = {"status": status, "outstanding": len(outstanding), "since": self.since, "deadline": self.deadline}
+        return TriggerEvent(payload | more)
+
+    def _failed(self, error: KlaviyoError) -> TriggerEvent:
+        may_retry = isinstance(error, KlaviyoUnavailableError | KlaviyoAuthenticationError)
+        return self._event("failed", self.profile_ids, message=str(error), may_retry=may_retry)
