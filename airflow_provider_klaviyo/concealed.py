@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import Any, Final
 
 __all__ = ["Concealed", "ConcealedField"]
@@ -19,7 +18,7 @@ class Concealed:
         self.value = value
 
     def __repr__(self) -> str:
-        if isinstance(self.value, Sized) and not isinstance(self.value, str):
+        if isinstance(self.value, list | tuple):
             return f"<{len(self.value):,} not shown>"
         return "<not shown>"
 

@@ -11,7 +11,7 @@ from airflow_provider_klaviyo.concealed import ConcealedField
 from airflow_provider_klaviyo.sources import check_source, rows
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_klaviyo.deletion.plan import Plan
     from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
@@ -60,7 +60,7 @@ class ProfileDeletionOperator(BaseOperator):
     def __init__(
         self,
         *,
-        profiles: str | Mapping[str, str] | Iterable[str | Mapping[str, str]] | None = None,
+        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg | None = None,
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -105,18 +105,18 @@ class ProfileDeletionOperator(BaseOperator):
         self._announce(plan, hook)
         results = None if self.only_plan else drain(list(plan.profile_ids), hook.get_conn())
         result = plan.result(results) | {"looked_up_at": looked_up_at.isoformat()}
-        self.log.info("Done: %s", ", ".join(f"{n:,} {name}" for name, n in result.items() if isinstance(n, int)))
+        counts = (f"{number:,} {name}" for name, number in result.items() if number and isinstance(number, int))
+        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
         return result
 
     def _announce(self, plan: Plan, hook: KlaviyoHook) -> None:
         from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
         from airflow_provider_klaviyo.deletion.progress import duration
 
-        seconds = len(plan.profile_ids) * hook.get_conn().settings.interval_seconds(PROFILE_DELETION)
-        self.log.info(
-            "%s rows read; they match %s profiles in Klaviyo. %s them takes about %s",
-            f"{plan.listed:,}",
-            f"{len(plan.profile_ids):,}",
-            "This is a dry run and deletes nobody; deleting" if self.only_plan else "Deleting",
-            duration(seconds),
-        )
+        number = len(plan.profile_ids)
+        seconds = number * hook.get_conn().settings.interval_seconds(PROFILE_DELETION)
+        if self.only_plan:
+            then = "A dry run: nobody is deleted"
+        else:
+            then = f"Deleting them takes about {duration(seconds)}" if number else "There is nothing to delete"
+        self.log.info("Rows read: %s; profiles in Klaviyo: %s. %s", f"{plan.listed:,}", f"{number:,}", then)

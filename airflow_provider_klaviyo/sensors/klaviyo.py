@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -18,7 +18,7 @@ from airflow_provider_klaviyo.concealed import ConcealedField
 from airflow_provider_klaviyo.sources import SourceError, check_query, listed, queried
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_klaviyo.deletion.confirm import Confirmation
 
@@ -68,7 +68,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]],
+        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg,
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -169,7 +169,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
                 return first
         return datetime.now(UTC)
 
-    def _wait(self, deadline: float) -> None:
+    def _wait(self, deadline: float) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
         if self._confirmation is None or not self._confirmation.outstanding:

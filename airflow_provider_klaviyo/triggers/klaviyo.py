@@ -44,7 +44,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
         pause_seconds: float,
         longest_pause_seconds: float,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.klaviyo_conn_id = klaviyo_conn_id
         self.profile_ids = list(profile_ids)
         self.since = since
