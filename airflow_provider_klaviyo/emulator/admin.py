@@ -1,0 +1,121 @@
+"""`/_emulator/`: the controls over HTTP, for other processes. No key, no limits, JSON both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_klaviyo.emulator.controls import Controls
+
+_PREFIX = "/_emulator"
+_BAD_REQUEST = 400
+
+Act = Callable[[Controls, dict[str, Any], dict[str, str]], object]
+
+
+def _list_profiles(controls: Controls, _body: dict[str, Any], query: dict[str, str]) -> object:
+    return {
+        "profiles": [
+            {
+                "profile_id": profile.id,
+                "email": profile.email,
+                "phone_number": profile.phone_number,
+                "external_id": profile.external_id,
+                "created": profile.created,
+            }
+            for profile in controls.profiles(query.get("account"))
+        ]
+    }
+
+
+def _add_profiles(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"profile_ids": controls.add_profiles(body["profiles"], body.get("account"))}
+
+
+def _list_accounts(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {
+        "accounts": [
+            {"id": account.id, "organization_name": account.organization_name, "key": account.key}
+            for account in controls.accounts
+        ]
+    }
+
+
+def _add_account(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    account = controls.add_account(**body)
+    return {"id": account.id, "organization_name": account.organization_name, "key": account.key}
+
+
+def _add_key(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"key": controls.add_key(**body)}
+
+
+def _report(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return controls.report()
+
+
+def _deletions(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {
+        "requests": controls.deletion_requests,
+        "pending": sorted(controls.pending),
+        "deleted": sorted(controls.deleted),
+    }
+
+
+def _list_faults(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"faults": controls.faults}
+
+
+def _add_fault(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.fault(**body)
+    return {"faults": controls.faults}
+
+
+def _clear_faults(controls: Controls, _body: dict[str, Any], query: dict[str, str]) -> object:
+    controls.clear_faults(query.get("name"))
+    return {"faults": controls.faults}
+
+
+def _reset(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.reset_counts()
+    if body.get("faults"):
+        controls.clear_faults()
+    if body.get("people"):
+        controls.forget_people()
+    return {}
+
+
+_ACTS: tuple[tuple[str, str, Act], ...] = (
+    ("GET", "profiles", _list_profiles),
+    ("POST", "profiles", _add_profiles),
+    ("GET", "accounts", _list_accounts),
+    ("POST", "accounts", _add_account),
+    ("POST", "keys", _add_key),
+    ("GET", "report", _report),
+    ("GET", "deletions", _deletions),
+    ("GET", "faults", _list_faults),
+    ("POST", "faults", _add_fault),
+    ("DELETE", "faults", _clear_faults),
+    ("POST", "reset", _reset),
+)
+
+
+def admin_routes(controls: Controls) -> list[Route]:
+    """Return the routes of the controls."""
+    return [Route(f"{_PREFIX}/{name}", _handler(controls, act), methods=[method]) for method, name, act in _ACTS]
+
+
+def _handler(controls: Controls, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        try:
+            body = json.loads(await request.body() or b"{}")
+            return JSONResponse(act(controls, body, dict(request.query_params)))
+        except (KeyError, TypeError, ValueError) as exc:
+            return JSONResponse({"error": str(exc)}, status_code=_BAD_REQUEST)
+
+    return handle

@@ -1,0 +1,96 @@
+"""Resources as JSON:API shows them, whole or cut down to the fields that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_klaviyo.emulator.answers import invalid
+from airflow_provider_klaviyo.emulator.profiles import Profile
+
+_ALWAYS_NULL = ("first_name", "image", "last_event_date", "last_name", "locale", "organization", "title")
+
+PROFILE_FIELDS = frozenset(
+    {"created", "email", "external_id", "id", "location", "phone_number", "properties", "updated"} | set(_ALWAYS_NULL)
+)
+ACCOUNT_FIELDS = frozenset(
+    {
+        "contact_information",
+        "id",
+        "industry",
+        "locale",
+        "preferred_currency",
+        "public_api_key",
+        "test_account",
+        "timezone",
+    }
+)
+
+
+def sparse_fields(parameters: Mapping[str, str], kind: str, known: Collection[str]) -> frozenset[str] | None:
+    """Return which attributes `fields[kind]` asks for, None for all; refuse unknown ones."""
+    name = f"fields[{kind}]"
+    if name not in parameters:
+        return None
+    fields = frozenset(field for field in parameters[name].split(",") if field)
+    if unknown := sorted(fields - set(known)):
+        raise invalid(f"There is no field {', '.join(unknown)} here.", parameter=name)
+    return fields
+
+
+def profile(profile: Profile, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return a profile."""
+    created = datetime.fromtimestamp(profile.created, UTC).isoformat()
+    attributes: dict[str, Any] = {
+        "email": profile.email,
+        "phone_number": profile.phone_number,
+        "external_id": profile.external_id,
+        "created": created,
+        "updated": created,
+        "location": {},
+        "properties": {},
+        **dict.fromkeys(_ALWAYS_NULL),
+    }
+    own = f"{base_url}/api/profiles/{profile.id}/"
+    return {
+        "type": "profile",
+        "id": profile.id,
+        "attributes": _cut(attributes, fields),
+        "relationships": {
+            name: {"links": {"self": f"{own}relationships/{name}/", "related": f"{own}{name}/"}}
+            for name in ("lists", "segments")
+        },
+        "links": {"self": own},
+    }
+
+
+def account(account_id: str, organization_name: str, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return an account."""
+    attributes = {
+        "test_account": True,
+        "contact_information": {
+            "default_sender_name": organization_name,
+            "default_sender_email": "sender@example.com",
+            "website_url": "https://www.example.com",
+            "organization_name": organization_name,
+            "street_address": dict.fromkeys(("address1", "address2", "city", "region", "country", "zip")),
+        },
+        "industry": None,
+        "timezone": "UTC",
+        "preferred_currency": "EUR",
+        "public_api_key": account_id,
+        "locale": "en-US",
+    }
+    return {
+        "type": "account",
+        "id": account_id,
+        "attributes": _cut(attributes, fields),
+        "links": {"self": f"{base_url}/api/accounts/{account_id}/"},
+    }
+
+
+def _cut(attributes: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+    if fields is None:
+        return attributes
+    return {name: value for name, value in attributes.items() if name in fields}

@@ -1,0 +1,110 @@
+"""The way of a request: edge, key, scope, quota, form, endpoint, and what faults do to it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_klaviyo.emulator.answers import (
+    Answer,
+    Outcome,
+    RefusalError,
+    authentication_failed,
+    dropped,
+    html,
+    permission_denied,
+    redirect,
+    throttled,
+)
+from airflow_provider_klaviyo.emulator.asking import Asked
+from airflow_provider_klaviyo.emulator.endpoints import Asking, Endpoint
+from airflow_provider_klaviyo.emulator.limits import Quota
+from airflow_provider_klaviyo.emulator.state import Key, State
+
+_TARGET_TOO_LONG = 414
+
+
+class Gate:
+    """One request on its way through."""
+
+    def __init__(self, state: State, endpoint: Endpoint, asked: Asked, now: float) -> None:
+        self._state = state
+        self._endpoint = endpoint
+        self._asked = asked
+        self._now = now
+        self._key = state.keys.get(asked.key or "")
+        self._account_id = self._key.tenant.account.id if self._key else None
+
+    def answer(self) -> Answer:
+        """Return what the client is sent, and count the call."""
+        self._state.settle(self._now)
+        try:
+            answer = self._at_the_edge() or self._behind_the_edge()
+        except RefusalError as refusal:
+            answer = refusal.answer()
+        outcome: Outcome = "dropped" if answer.dropped else answer.status
+        self._state.counts.call(self._account_id, self._endpoint.name, outcome)
+        return answer
+
+    def _at_the_edge(self) -> Answer | None:
+        """Return the answer of whatever stands before Klaviyo: no key is read, no quota used."""
+        if len(self._asked.target.encode()) > self._state.settings.max_target_bytes:
+            return html(_TARGET_TOO_LONG)
+        if self._strikes("connection_dropped_before"):
+            return dropped()
+        if options := self._fault("redirect"):
+            return redirect(f"{options['to']}{self._asked.target}")
+        if options := self._fault("server_error_html"):
+            return html(int(options["status"]))
+        return None
+
+    def _behind_the_edge(self) -> Answer:
+        key = self._authenticated()
+        quota = self._state.quota(key.tenant, self._endpoint.name, self._endpoint.limit, self._now)
+        try:
+            self._authorize(key)
+            refused = self._refused_by_quota(quota)
+            if refused is not None:
+                return refused
+            answer = self._at_the_endpoint(key)
+        except RefusalError as refusal:
+            answer = refusal.answer()
+        return answer.with_headers(quota.headers(self._now, self._state.settings.header_form))
+
+    def _authenticated(self) -> Key:
+        if self._key is None or self._strikes("key_revoked"):
+            raise authentication_failed()
+        return self._key
+
+    def _authorize(self, key: Key) -> None:
+        for scope in self._endpoint.scopes:
+            taken_away = self._state.faults.draw("scope_missing", self._endpoint.name, self._account_id, scope=scope)
+            if scope not in key.scopes or taken_away is not None:
+                raise permission_denied(scope)
+
+    def _refused_by_quota(self, quota: Quota) -> Answer | None:
+        if options := self._fault("throttled"):
+            return throttled(int(options["retry_after"]))
+        if self._strikes("throttled_without_retry_after"):
+            return throttled(None)
+        if self._strikes("throttled_with_retry_after_zero"):
+            return throttled(0)
+        retry_after = quota.take(self._now)
+        return None if retry_after is None else throttled(retry_after)
+
+    def _at_the_endpoint(self, key: Key) -> Answer:
+        self._asked.check_revision()
+        if self._endpoint.method != "GET":
+            self._asked.check_media_type()
+        answer = self._endpoint.answer(Asking(self._asked, self._state, key.tenant, self._endpoint.name, self._now))
+        if self._strikes("connection_dropped_after"):
+            return dropped(answer)
+        if answer.body and self._strikes("truncated_json"):
+            return answer.truncated()
+        return answer
+
+    def _strikes(self, name: str) -> bool:
+        return self._fault(name) is not None
+
+    def _fault(self, name: str) -> Mapping[str, Any] | None:
+        return self._state.faults.draw(name, self._endpoint.name, self._account_id)
