@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ DEFAULT_BASE_URL: Final = "https://a.klaviyo.com"
 DEFAULT_REVISION: Final = "2026-07-15"
 DEFAULT_UTILISATION: Final = 0.95
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+PLAIN_ADDRESS: Final = re.compile(r"(\w*:)?//(\[[\da-f:.]+\]|[\w.-]+)(:\d+)?/?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,8 @@ class Settings:
                 raise KlaviyoConfigurationError(
                     f"limits: there is no endpoint {name!r}; known are {', '.join(ENDPOINTS)}"
                 )
-            if limit.burst <= 0 or limit.steady <= 0:
-                raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be above 0")
+            if not (0 < limit.burst < math.inf and 0 < limit.steady < math.inf):
+                raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be numbers above 0")
 
     @property
     def key_digest(self) -> str:
@@ -84,7 +86,7 @@ def _check_base_url(base_url: str) -> None:
         host, _ = url.hostname, url.port
     except ValueError:
         host = None
-    if not host or url.username or url.path.strip("/") or url.query or url.fragment:
+    if not host or not PLAIN_ADDRESS.fullmatch(base_url):
         raise KlaviyoConfigurationError(
             "the host must be a plain address such as https://a.klaviyo.com, without user, path or query"
         )

@@ -140,10 +140,12 @@ def profiles_request(kind: str, values: Sequence[str], cursor: str | None = None
 
 
 def profile_request(profile_id: str) -> Request:
-    """Ask for one profile.
+    """Ask for one profile. Anything but an id is refused: paths are logged, and an address must not be.
 
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
+    if not PROFILE_ID.fullmatch(profile_id):
+        raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
     path = GET_PROFILE.path.replace("{id}", quote(profile_id, safe=""))
     query = urlencode({"fields[profile]": PROFILE_FIELDS}, quote_via=quote)
     return Request(GET_PROFILE, path, query=query)
@@ -223,7 +225,7 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
         return seconds
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
@@ -268,7 +270,7 @@ def _first_error(answer: Answer) -> tuple[str | None, str | None, str | None]:
     """Return code, id and source of the first error, each only if it is a plain token and so nobody's data."""
     try:
         error = _at(json.loads(answer.body), "errors", 0)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, None, None
     source = _at(error, "source", "parameter") or _at(error, "source", "pointer")
     return _token(_at(error, "code")), _token(_at(error, "id")), _token(source)
@@ -281,7 +283,7 @@ def _token(value: object) -> str | None:
 def _document(answer: Answer) -> dict[str, Any]:
     try:
         document = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KlaviyoAnswerError(
             f"Klaviyo's answer of {len(answer.body):,} bytes is not JSON", status=answer.status
         ) from None
@@ -304,7 +306,11 @@ def _next_cursor(document: Mapping[str, Any]) -> str | None:
     link = _at(document, "links", "next")
     if link is None:
         return None
-    cursors = parse_qs(urlsplit(link).query).get("page[cursor]", []) if _is_text(link) else []
+    try:
+        cursors = parse_qs(urlsplit(link).query, errors="strict").get("page[cursor]", []) if _is_text(link) else []
+        "".join(cursors).encode()
+    except ValueError:
+        cursors = []
     if len(cursors) != 1:
         raise KlaviyoAnswerError("Klaviyo's link to the next page has no cursor")
     return str(cursors[0])
@@ -325,4 +331,4 @@ def _is_text(value: object) -> bool:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and re.fullmatch(r"\s*\d{1,12}(\.\d{1,6})?\s*", text) else None
+    return float(text) if text is not None and re.fullmatch(r"\s*\d{1,300}(\.\d{1,6})?\s*", text) else None

@@ -52,6 +52,7 @@ class Confirmation:
     :param identifiers: to be waited for as well: whatever profile holds one of them now and is not new.
     :param source: yields identifiers that only serve to see who came back.
     :param outstanding: the profiles still there at the last look; None before the first.
+    :param refused: how many of the identifiers Klaviyo will not look up, so that nobody can tell who holds them.
     """
 
     since: datetime
@@ -59,6 +60,7 @@ class Confirmation:
     identifiers: dict[Identifier, None] = field(default_factory=dict)
     source: Callable[[], Iterable[object]] = field(default=tuple)
     outstanding: list[str] | None = None
+    refused: int = 0
 
     @classmethod
     def of(cls, listed: Iterable[object], now: datetime, source: Callable[[], Iterable[object]] = tuple) -> Self:
@@ -85,6 +87,8 @@ class Confirmation:
 
     def _add_result(self, result: Mapping[str, Any]) -> None:
         try:
+            if isinstance(result["profile_ids"], str):
+                raise TypeError  # noqa: TRY301 - a list is a list; the letters of one id would each be taken for gone
             ids = [Identifier.of(Kind.ID, profile_id).value for profile_id in result["profile_ids"]]
             looked_up_at = datetime.fromisoformat(result["looked_up_at"])
             self.since = min(self.since, looked_up_at)
@@ -108,6 +112,7 @@ class Confirmation:
     def _held(self, client: KlaviyoClient) -> list[str]:
         """Return the ids of the profiles that hold the identifiers now and are not new."""
         plan = make_plan(self.identifiers, client)
+        self.refused = plan.outcomes[Outcome.REFUSED]
         return [profile.id for profiles in plan.matches for profile in profiles if not self._is_new(profile)]
 
     def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
@@ -118,10 +123,12 @@ class Confirmation:
         if self.outstanding:
             return None
         reappeared = sum(1 for profiles in plan.matches if any(map(self._is_new, profiles)))
+        if self.refused:
+            log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{self.refused:,}")
         if reappeared:
             log.warning("%s of those deleted are back: a new profile holds the identifier", f"{reappeared:,}")
         return {
-            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - reappeared),
+            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - self.refused - reappeared),
             Outcome.REAPPEARED.value: reappeared,
         }
 

@@ -47,7 +47,10 @@ def drain(profile_ids: Sequence[str], client: KlaviyoClient) -> dict[str, Outcom
 def _request(profile_id: str, client: KlaviyoClient, *, may_be_refused: bool) -> Outcome:
     try:
         client.run(request_profile_deletion(Kind.ID, profile_id))
-    except KlaviyoNotFoundError:
+    except KlaviyoNotFoundError as error:
+        # A 404 without a code is not Klaviyo's: some gateway's, or a wrong host's.
+        if error.code is None:
+            raise
         return Outcome.ABSENT
     except KlaviyoInvalidRequestError as error:
         if error.status != 400 or not may_be_refused:

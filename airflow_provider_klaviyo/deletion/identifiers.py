@@ -22,7 +22,9 @@ LONGEST_EMAIL: Final = 100
 LONGEST_EXTERNAL_ID: Final = 255
 ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 PHONE_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-PHONE_PUNCTUATION: Final = re.compile(r"[ \u00a0.()/-]")
+# No slash: what follows one may be a second number, or the end of one.
+PHONE_PUNCTUATION: Final = re.compile(r"[ \u00a0.()-]")
+TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
 
 
 class Kind(StrEnum):
@@ -132,7 +134,7 @@ def _lower(character: str) -> str:
 def _phone_number(value: str) -> str:
     text = value.strip()
     digits = PHONE_PUNCTUATION.sub("", text)
-    if "(0)" in text or not PHONE_NUMBER.fullmatch(digits):
+    if TRUNK_ZERO.search(text) or not PHONE_NUMBER.fullmatch(digits):
         raise InvalidIdentifierError("not a phone number in E.164 form: + and country code, then 7 to 15 digits in all")
     return digits
 

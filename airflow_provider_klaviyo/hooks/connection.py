@@ -29,6 +29,7 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     :raises KlaviyoConfigurationError: naming the connection, the field and what belongs there.
     """
     try:
+        _check_extra(connection)
         return Settings(
             api_key=_api_key(connection),
             base_url=_base_url(connection),
@@ -40,6 +41,16 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
         )
     except KlaviyoConfigurationError as error:
         raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def _check_extra(connection: Connection) -> None:
+    """Refuse an extra that cannot be read: Airflow makes it an empty one, and an account_id would be lost."""
+    try:
+        is_object = isinstance(json.loads(connection.extra or "{}"), dict)
+    except ValueError:
+        is_object = False
+    if not is_object:
+        raise KlaviyoConfigurationError('the extra fields must be a JSON object such as {"account_id": "AbC123"}')
 
 
 def _api_key(connection: Connection) -> str:

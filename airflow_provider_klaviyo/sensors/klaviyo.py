@@ -162,8 +162,8 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
     def _first_look(self, context: Context) -> datetime:
         """Return when this task first looked: now, unless it was rescheduled before."""
-        ti = context["ti"]
         if self.mode == "reschedule" and not self.deferrable:
+            ti = context["ti"]
             first = ti.get_first_reschedule_date(context) if hasattr(ti, "get_first_reschedule_date") else ti.start_date
             if first is not None:
                 return first

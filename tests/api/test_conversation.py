@@ -1,0 +1,200 @@
+"""What is said, when, and how long it is waited for: played by hand, without a network and without a clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_klaviyo.api.conversation import Heed, NoAnswer, Reserve, Send, Sleep, exchange
+from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
+    KlaviyoConnectionError,
+    KlaviyoError,
+    KlaviyoRateLimitError,
+    KlaviyoServerError,
+    KlaviyoUnavailableError,
+)
+from airflow_provider_klaviyo.api.pace import RateLimit, Slot
+from airflow_provider_klaviyo.api.wire import Answer, deletion_request
+
+REQUEST = deletion_request("id", "01H")
+ACCEPTED = Answer(202)
+INTERVAL_SECONDS = 60 / 60 / 0.95
+
+
+def throttled(retry_after: str | None) -> Answer:
+    headers = {} if retry_after is None else {"retry-after": retry_after}
+    return Answer(429, headers, json.dumps({"errors": [{"id": "e-1", "code": "throttled"}]}).encode())
+
+
+def test_a_call_waits_for_its_turn_and_asks_again_whether_it_still_stands() -> None:
+    talk = exchange(REQUEST)
+    assert next(talk) == Reserve(PROFILE_DELETION)
+    slot = Slot(at=10, wait_seconds=4)
+    assert talk.send(slot) == Sleep(4)
+    assert talk.send(None) == Reserve(PROFILE_DELETION, slot)
+    later = Slot(at=30, wait_seconds=20)
+    assert talk.send(later) == Sleep(20)
+    assert talk.send(None) == Reserve(PROFILE_DELETION, later)
+    assert talk.send(Slot(at=30, wait_seconds=0)) == Send(REQUEST)
+    with pytest.raises(StopIteration) as stop:
+        talk.send(ACCEPTED)
+    assert stop.value.value is ACCEPTED
+
+
+def test_the_headers_of_every_answer_are_heeded() -> None:
+    talk = exchange(REQUEST)
+    next(talk)
+    assert talk.send(Slot(0, 0)) == Send(REQUEST)
+    answer = Answer(404, {"ratelimit-remaining": "0", "ratelimit-reset": "1"})
+    assert talk.send(answer) == Heed(PROFILE_DELETION, RateLimit(0, 1))
+    with pytest.raises(KlaviyoError):
+        talk.send(None)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_every_success_ends_it(stage: Any, status: int) -> None:
+    assert stage.play(exchange(REQUEST), [Answer(status)]).status == status
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 410, 414, 415, 600])
+def test_what_waiting_will_not_mend_is_said_once(stage: Any, status: int) -> None:
+    with pytest.raises(KlaviyoError) as caught:
+        stage.play(exchange(REQUEST), [Answer(status)])
+    assert not isinstance(caught.value, KlaviyoUnavailableError)
+    assert caught.value.status == status
+    assert len(stage.sent) == 1
+
+
+@pytest.mark.parametrize("trouble", [throttled("7"), Answer(503), Answer(502), Answer(408), NoAnswer("ReadTimeout")])
+def test_what_waiting_mends_is_waited_out(stage: Any, trouble: Answer | NoAnswer) -> None:
+    assert stage.play(exchange(REQUEST), [trouble, trouble, ACCEPTED]) is ACCEPTED
+    assert stage.sent == [REQUEST] * 3
+
+
+@pytest.mark.parametrize("seconds", [1, 7, 60, 599])
+def test_retry_after_is_waited_for_exactly(stage: Any, seconds: int) -> None:
+    stage.play(exchange(REQUEST), [throttled(str(seconds)), ACCEPTED])
+    first, second = stage.sent_at
+    assert second - first == pytest.approx(max(seconds, INTERVAL_SECONDS))
+
+
+def test_a_retry_after_of_zero_keeps_the_even_pace(stage: Any) -> None:
+    stage.play(exchange(REQUEST), [throttled("0"), ACCEPTED])
+    first, second = stage.sent_at
+    assert second - first == pytest.approx(INTERVAL_SECONDS)
+
+
+def test_zeros_without_end_use_the_patience_up(stage: Any) -> None:
+    with pytest.raises(KlaviyoRateLimitError):
+        stage.play(exchange(REQUEST, patience_seconds=20), lambda _: throttled("0"))
+    assert len(stage.sent) <= 22
+    assert stage.now >= 20
+
+
+@pytest.mark.parametrize("trouble", [throttled(None), throttled("soon"), NoAnswer("ConnectError"), Answer(500)])
+def test_without_retry_after_the_pauses_grow_from_a_second_to_a_minute(stage: Any, trouble: Answer | NoAnswer) -> None:
+    stage.play(exchange(REQUEST), [trouble] * 9 + [ACCEPTED])
+    pauses = [later - earlier for earlier, later in zip(stage.sent_at, stage.sent_at[1:], strict=False)]
+    assert pauses == pytest.approx([INTERVAL_SECONDS, 2, 4, 8, 16, 32, 60, 60, 60])
+
+
+def test_a_wait_beyond_the_patience_is_refused_before_it_begins(stage: Any) -> None:
+    with pytest.raises(KlaviyoRateLimitError) as caught:
+        stage.play(exchange(REQUEST, patience_seconds=60), [throttled("61")])
+    assert caught.value.retry_after_seconds == 61
+    assert caught.value.error_id == "e-1"
+    assert sum(stage.slept) == pytest.approx(1)
+    assert len(stage.sent) == 1
+
+
+@pytest.mark.parametrize("text", ["86400", "9" * 15, "9" * 200])
+def test_an_absurd_wait_is_refused_with_its_number(stage: Any, text: str) -> None:
+    with pytest.raises(KlaviyoRateLimitError) as caught:
+        stage.play(exchange(REQUEST), [throttled(text)])
+    assert caught.value.retry_after_seconds == float(text)
+    assert sum(stage.slept) < 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (throttled(None), KlaviyoRateLimitError),
+        (Answer(503), KlaviyoServerError),
+        (NoAnswer("ReadTimeout"), KlaviyoConnectionError),
+    ],
+)
+def test_lasting_trouble_ends_in_an_error_that_says_how_long_to_wait(
+    stage: Any, trouble: Answer | NoAnswer, kind: type[KlaviyoError]
+) -> None:
+    with pytest.raises(kind) as caught:
+        stage.play(exchange(REQUEST, patience_seconds=10), lambda _: trouble)
+    assert caught.value.retry_after_seconds == 8
+    assert sum(stage.slept) < 10 + len(stage.sent) * INTERVAL_SECONDS
+
+
+def test_no_patience_means_no_second_try(stage: Any) -> None:
+    with pytest.raises(KlaviyoConnectionError, match="ConnectTimeout"):
+        stage.play(exchange(REQUEST, patience_seconds=0), [NoAnswer("ConnectTimeout")])
+    assert len(stage.sent) == 1
+
+
+def test_a_turn_too_far_away_is_refused_without_waiting(stage: Any) -> None:
+    stage.paces.hold("", PROFILE_DELETION.name, 1_000)
+    with pytest.raises(KlaviyoRateLimitError, match="1,000 s away") as caught:
+        stage.play(exchange(REQUEST), [])
+    assert caught.value.retry_after_seconds == 1_000
+    assert (stage.slept, stage.sent) == ([], [])
+
+
+def test_a_429_keeps_everybody_else_off_as_well(stage: Any) -> None:
+    stage.play(exchange(REQUEST), [throttled("30"), ACCEPTED])
+    stage.play(exchange(REQUEST), [ACCEPTED])
+    first, second, third = stage.sent_at
+    assert second - first == pytest.approx(30)
+    assert third - second == pytest.approx(INTERVAL_SECONDS)
+
+
+def test_somebody_elses_traffic_slows_down_before_it_gets_refused(stage: Any) -> None:
+    short = Answer(202, {"ratelimit-remaining": "4", "ratelimit-reset": "40"})
+    stage.play(exchange(REQUEST), [short])
+    stage.play(exchange(REQUEST), [ACCEPTED])
+    first, second = stage.sent_at
+    assert second - first == pytest.approx(10)
+
+
+troubles = st.sampled_from(
+    [throttled("0"), throttled("3"), throttled("100"), throttled(None), Answer(503), NoAnswer("ReadError")]
+)
+
+
+@given(st.lists(troubles, max_size=30), st.floats(min_value=0, max_value=300))
+def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patience_seconds: float) -> None:
+    waited = 0.0
+    now = 0.0
+    talk = exchange(REQUEST, patience_seconds=patience_seconds)
+    script = iter([*happens, ACCEPTED])
+    outcome: Any = None
+    try:
+        while True:
+            step = talk.send(outcome)
+            match step:
+                case Reserve():
+                    outcome = Slot(now, 0)
+                case Send():
+                    outcome = next(script)
+                case _:
+                    waited += getattr(step, "seconds", 0)
+                    outcome = None
+    except (StopIteration, KlaviyoUnavailableError):
+        assert waited <= patience_seconds
+
+
+def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="not followed because the key would go along"):
+        stage.play(exchange(REQUEST), [Answer(307, {"location": "https://elsewhere.example.com"})])

@@ -1,0 +1,158 @@
+"""Profiles are asked to be deleted one after the other, each once; trouble stops it and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
+    KlaviyoAuthenticationError,
+    KlaviyoError,
+    KlaviyoInvalidRequestError,
+    KlaviyoNotFoundError,
+    KlaviyoPermissionError,
+    KlaviyoRateLimitError,
+)
+from airflow_provider_klaviyo.deletion.drain import drain
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.emulator import Emulator
+
+Connect = Callable[..., KlaviyoClient]
+
+
+def id_in(request: httpx.Request) -> str:
+    return str(json.loads(request.content)["data"]["attributes"]["profile"]["data"]["id"])
+
+
+def refusing(*refused: str, status: int = 400) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"errors": [{}]}) if id_in(request) in refused else httpx.Response(202)
+
+    return answer
+
+
+def test_each_profile_is_asked_for_once_and_in_order(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(5))
+    emulator.add_profile("bystander@example.com")
+    assert drain(ids, client) == dict.fromkeys(ids, Outcome.REQUESTED)
+    assert emulator.deletion_requests == ids
+
+
+def test_nobody_is_a_list_too(emulator: Emulator, client: KlaviyoClient) -> None:
+    assert drain([], client) == {}
+    assert emulator.calls() == 0
+
+
+def test_a_profile_that_went_meanwhile_is_absent(emulator: Emulator, client: KlaviyoClient) -> None:
+    ada = emulator.add_profile("ada@example.com")
+    assert drain(["01HGONE", ada], client) == {"01HGONE": Outcome.ABSENT, ada: Outcome.REQUESTED}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>404 Not Found</html>", b"{}", b'{"errors": []}'])
+def test_a_404_that_is_not_klaviyos_says_nothing_of_a_profile(connect: Connect, body: bytes) -> None:
+    """A gateway in between, or a wrong host: nobody is taken for gone on its word."""
+    client = connect(handler=lambda _: httpx.Response(404, content=body))
+    with pytest.raises(KlaviyoNotFoundError):
+        drain(["01H"], client)
+
+
+def test_a_profile_that_klaviyo_refuses_does_not_stop_the_others(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes = drain(["A", "B", "C"], connect(handler=refusing("B")))
+    assert outcomes == {"A": Outcome.REQUESTED, "B": Outcome.REFUSED, "C": Outcome.REQUESTED}
+    assert "Profile B: Klaviyo answered 400" in caplog.text
+
+
+def test_four_refusals_may_be_four_odd_profiles(connect: Connect) -> None:
+    ids = ["A", "B", "C", "D", "E"]
+    outcomes = drain(ids, connect(handler=refusing(*ids[:4])))
+    assert list(outcomes.values()) == [Outcome.REFUSED] * 4 + [Outcome.REQUESTED]
+
+
+def test_five_refusals_before_anything_else_are_not(connect: Connect) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(id_in(request))
+        return httpx.Response(400, json={"errors": [{"code": "invalid"}]})
+
+    with pytest.raises(KlaviyoInvalidRequestError):
+        drain(list("ABCDEFGH"), connect(handler=answer))
+    assert asked == list("ABCDE")
+
+
+def test_many_refusals_after_a_success_are_outcomes(connect: Connect) -> None:
+    ids = ["A", *(f"B{number}" for number in range(20))]
+    outcomes = drain(ids, connect(handler=refusing(*ids[1:])))
+    assert list(outcomes.values()) == [Outcome.REQUESTED] + [Outcome.REFUSED] * 20
+
+
+@pytest.mark.parametrize("status", [405, 409, 410, 414, 415, 422])
+def test_a_refusal_that_is_not_about_the_profile_stops_it(connect: Connect, status: int) -> None:
+    with pytest.raises(KlaviyoInvalidRequestError):
+        drain(["A", "B"], connect(handler=refusing("B", status=status)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"name": "deletion_refused"}, KlaviyoAuthenticationError),
+        ({"name": "key_revoked"}, KlaviyoAuthenticationError),
+        ({"name": "scope_missing", "scope": "data-privacy:write"}, KlaviyoPermissionError),
+        ({"name": "throttled", "retry_after": 3_600}, KlaviyoRateLimitError),
+        ({"name": "redirect"}, KlaviyoAnswerError),
+    ],
+)
+def test_trouble_is_no_outcome_and_stops_at_once(
+    emulator: Emulator,
+    client: KlaviyoClient,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+    kind: type[KlaviyoError],
+) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(5))
+    drain(ids[:2], client)
+    emulator.fault(**fault)
+    with pytest.raises(kind):
+        drain(ids[2:], client)
+    assert emulator.deletion_requests == ids[:2]
+    assert emulator.calls("profile_deletion") == 3
+    assert "Stopped: 0 of 3 deletions requested" in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+def test_short_trouble_is_waited_out(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(5))
+    emulator.fault("server_error_html", times=1)
+    emulator.fault("throttled_with_retry_after_zero", times=1)
+    emulator.fault("connection_dropped_before", times=1)
+    assert set(drain(ids, client).values()) == {Outcome.REQUESTED}
+    assert emulator.deletion_requests == ids
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("pending_deletion_status", [202, 404])
+def test_a_lost_answer_loses_no_deletion(connect: Connect, pending_deletion_status: Any) -> None:
+    with Emulator(limit_factor=100_000, deletion_seconds=0, pending_deletion_status=pending_deletion_status) as lossy:
+        ada = lossy.add_profile("ada@example.com")
+        lossy.fault("connection_dropped_after", times=1)
+        outcomes = drain([ada], connect(lossy))
+        assert outcomes[ada] in {Outcome.REQUESTED, Outcome.ABSENT}
+        assert lossy.deleted == {ada}
+
+
+def test_a_second_run_deletes_who_is_left(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(4))
+    emulator.fault("key_revoked", endpoint="profile_deletion")
+    with pytest.raises(KlaviyoAuthenticationError):
+        drain(ids, client)
+    emulator.clear_faults()
+    drain(ids, client)
+    assert set(emulator.deletion_requests) == set(ids)

@@ -1,0 +1,186 @@
+"""An identifier is read as what it is, or is invalid; it never becomes somebody else's, and is never shown."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_klaviyo.deletion.identifiers import (
+    Identifier,
+    IdentifierKindError,
+    InvalidIdentifierError,
+    Kind,
+    kind_named,
+)
+
+ULID = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
+
+texts = st.text() | st.emails() | st.text("ABab01 +-.()/@\"\\,ßẞİKÅΣ\u200b\ud800\n\t", max_size=30)
+values = texts | st.none() | st.integers() | st.floats() | st.binary() | st.booleans() | st.lists(st.text())
+
+
+@given(st.sampled_from(Kind), texts)
+def test_normalising_twice_is_normalising_once(kind: Kind, text: str) -> None:
+    try:
+        once = Identifier.of(kind, text)
+    except InvalidIdentifierError:
+        return
+    assert Identifier.of(kind, once.value) == once
+
+
+@given(values | st.dictionaries(st.sampled_from([*Kind, "name"]) | st.text(), values, max_size=2))
+def test_whatever_is_listed_is_an_identifier_or_an_error_of_ours(raw: object) -> None:
+    try:
+        assert Identifier.parse(raw).value
+    except (InvalidIdentifierError, IdentifierKindError):
+        pass
+
+
+@given(st.sampled_from(Kind), st.text(min_size=4))
+def test_no_message_repeats_the_value(kind: Kind, text: str) -> None:
+    try:
+        Identifier.of(kind, f"canary {text} canary")
+    except InvalidIdentifierError as error:
+        assert "canary" not in f"{error!r}"
+
+
+@given(st.sampled_from(Kind), texts)
+def test_what_is_taken_can_be_printed(kind: Kind, text: str) -> None:
+    try:
+        value = Identifier.of(kind, text).value
+    except InvalidIdentifierError:
+        return
+    assert value.isprintable()
+    value.encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "value"),
+    [
+        ("ada@example.com", Kind.EMAIL, "ada@example.com"),
+        (" Ada@Example.COM\n", Kind.EMAIL, "ada@example.com"),
+        ("+1ada@example.com", Kind.EMAIL, "+1ada@example.com"),
+        ("a.d.a+tag@example.com", Kind.EMAIL, "a.d.a+tag@example.com"),
+        ('"ada\\x"@example.com', Kind.EMAIL, '"ada\\x"@example.com'),
+        ("ÄDA@example.com", Kind.EMAIL, "äda@example.com"),
+        ("+15005550006", Kind.PHONE_NUMBER, "+15005550006"),
+        (" +1 (500) 555-0006 ", Kind.PHONE_NUMBER, "+15005550006"),
+        ("+1.500.555.0006", Kind.PHONE_NUMBER, "+15005550006"),
+        ("+1\u00a0500 5550006", Kind.PHONE_NUMBER, "+15005550006"),
+        (ULID, Kind.ID, ULID),
+        ({"id": "AbC_12-3"}, Kind.ID, "AbC_12-3"),
+        ({"email": "Ada@example.com"}, Kind.EMAIL, "ada@example.com"),
+        ({"external_id": "Customer 1"}, Kind.EXTERNAL_ID, "Customer 1"),
+        ({"external_id": " 7"}, Kind.EXTERNAL_ID, " 7"),
+        ({"external_id": 7}, Kind.EXTERNAL_ID, "7"),
+        ({Kind.PHONE_NUMBER: "+15005550006"}, Kind.PHONE_NUMBER, "+15005550006"),
+    ],
+)
+def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> None:
+    identifier = Identifier.parse(raw)
+    assert (identifier.kind, identifier.value) == (kind, value)
+    assert Identifier.parse(identifier) is identifier
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None,
+        7,
+        7.0,
+        b"ada@example.com",
+        ["ada@example.com"],
+        "",
+        " ",
+        "ada",
+        "15005550006",
+        ULID.lower(),
+        ULID[:-1],
+        "@",
+        "@example.com",
+        "ada@",
+        "ada@bob@example.com",
+        "ada@example.com,bob@example.com",
+        "Ada Lovelace <ada@example.com>",
+        "ada @example.com",
+        "ada@exa\u00a0mple.com",
+        "ada@example\u200b.com",
+        "ada@example.com\x00",
+        "ada\ud800@example.com",
+        "a" * 89 + "@example.com",
+        "+150055",
+        "+0500555000600",
+        "+1500555000612345",
+        "+1 500 555 0006 ext 7",
+        "+1 500 555 0006/07",
+        "+1 500 555 0006, +1 500 555 0007",
+        "++15005550006",
+        "+1\u0665005550006",
+        "+44 (0)20 7946 0018",
+        "+44 ( 0 ) 20 7946 0018",
+        {"email": None},
+        {"email": 7},
+        {"email": "+15005550006"},
+        {"phone_number": 15005550006},
+        {"phone_number": "0015005550006"},
+        {"id": "../accounts"},
+        {"id": "ada@example.com"},
+        {"id": ""},
+        {"id": "A" * 65},
+        {"external_id": ""},
+        {"external_id": "  "},
+        {"external_id": True},
+        {"external_id": 7.0},
+        {"external_id": "x" * 256},
+        {"external_id": "a\nb"},
+    ],
+)
+def test_what_cannot_be_an_identifier_is_invalid(raw: object) -> None:
+    with pytest.raises(InvalidIdentifierError):
+        Identifier.parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", [{}, {"email": "a@example.com", "id": ULID}, {"Email": "a@example.com"}, {"name": "Ada"}, {None: 1}, {(): 1}]
+)
+def test_a_mapping_that_names_no_kind_is_a_mistake_of_the_whole_list(raw: object) -> None:
+    with pytest.raises(IdentifierKindError) as caught:
+        Identifier.parse(raw)
+    assert "Ada" not in str(caught.value)
+    assert "a@example.com" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Ada", None, [], 7])
+def test_a_kind_that_there_is_not_is_not_repeated(name: object) -> None:
+    with pytest.raises(IdentifierKindError, match="one of email, phone_number, id, external_id; the given name is none"):
+        kind_named(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u212aelvin@example.com", "kelvin@example.com"),
+        ("\u0130stanbul@example.com", "istanbul@example.com"),
+        ("stra\u00dfe@example.com", "strasse@example.com"),
+        ("ada+1@example.com", "ada@example.com"),
+        ("a.da@example.com", "ada@example.com"),
+        ("ada@example.com", "ada@example.com."),
+    ],
+)
+def test_two_that_look_alike_stay_two(one: str, other: str) -> None:
+    assert Identifier.parse(one) != Identifier.parse(other)
+
+
+def test_external_ids_keep_their_case_and_their_blanks() -> None:
+    spellings = ["a", "A", " a", "a "]
+    assert len({Identifier.of(Kind.EXTERNAL_ID, value) for value in spellings}) == 4
+
+
+def test_the_same_value_of_two_kinds_is_two_identifiers() -> None:
+    assert Identifier.of(Kind.ID, "7") != Identifier.of(Kind.EXTERNAL_ID, "7")
+
+
+def test_a_repr_does_not_show_the_value() -> None:
+    identifier = Identifier.parse("ada@example.com")
+    assert "ada" not in f"{identifier} {identifier!r} {[identifier]}"

@@ -1,0 +1,148 @@
+"""`DeletionConfirmedTrigger`: fires once, for the right reason, and survives being stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_klaviyo.emulator import Emulator
+from airflow_provider_klaviyo.triggers import klaviyo
+from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
+
+SINCE = "2026-01-01T00:00:00+00:00"
+
+
+def trigger(profile_ids: list[str], **arguments: Any) -> DeletionConfirmedTrigger:
+    defaults: dict[str, Any] = {
+        "klaviyo_conn_id": "klaviyo_default",
+        "since": SINCE,
+        "deadline": time.time() + 60,
+        "pause_seconds": 0.05,
+        "longest_pause_seconds": 0.2,
+    }
+    return DeletionConfirmedTrigger(profile_ids=profile_ids, **defaults | arguments)
+
+
+def stored(fired: DeletionConfirmedTrigger) -> DeletionConfirmedTrigger:
+    """Return the trigger as the triggerer makes it anew from the metadata database."""
+    path, arguments = fired.serialize()
+    assert path == "airflow_provider_klaviyo.triggers.klaviyo.DeletionConfirmedTrigger"
+    return DeletionConfirmedTrigger(**json.loads(json.dumps(arguments)))
+
+
+def event_of(fired: DeletionConfirmedTrigger) -> dict[str, Any]:
+    """Run a trigger to its end and return the payload of its only event."""
+
+    async def run() -> list[Any]:
+        return [event.payload async for event in stored(fired).run()]
+
+    (payload,) = asyncio.run(run())
+    assert json.loads(json.dumps(payload)) == payload
+    return dict(payload)
+
+
+def test_it_fires_when_the_last_profile_is_gone(connect: Callable[..., None]) -> None:
+    with Emulator(limit_factor=1_000, deletion_seconds=0) as emulator:
+        connect(emulator)
+        profile_id = emulator.add_profile(email="jane@example.com")
+
+        async def run() -> Any:
+            waiting = asyncio.ensure_future(anext(aiter(stored(trigger([profile_id])).run())))
+            await asyncio.sleep(0.5)
+            assert not waiting.done()
+            emulator.forget_people()
+            return (await waiting).payload
+
+        payload = asyncio.run(run())
+    assert payload["status"] == "gone"
+    assert (payload["outstanding"], payload["since"]) == (0, SINCE)
+
+
+def test_it_fires_when_time_is_up_with_how_many_are_left(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    profile_ids = [emulator.add_profile(email=f"person.{number}@example.com") for number in range(3)]
+    payload = event_of(trigger([*profile_ids, "01J0000000000000000000GONE"], deadline=time.time() + 0.3))
+    assert (payload["status"], payload["outstanding"]) == ("timeout", 3)
+
+
+def test_it_asks_only_for_what_is_outstanding(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    gone = [f"01J{number:023d}" for number in range(150)]
+    event_of(trigger([*gone, there], deadline=time.time() + 0.4, pause_seconds=0.1, longest_pause_seconds=0.1))
+    looks = emulator.calls("get_profiles")
+    assert looks >= 3
+    assert looks < 2 + 6
+
+
+def test_the_pauses_double_up_to_the_longest(
+    emulator: Emulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    pauses: list[float] = []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + sum(pauses))
+    really_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds >= 1:
+            pauses.append(seconds)
+        await really_sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    event_of(trigger([there], deadline=now + 1000, pause_seconds=60, longest_pause_seconds=300))
+    assert pauses[:4] == [60, 120, 240, 300]
+    assert sum(pauses) == pytest.approx(1000)
+
+
+def test_a_lasting_refusal_ends_it_with_the_reason(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    emulator.fault("scope_missing", scope="profiles:read")
+    payload = event_of(trigger(["01J0000000000000000000GONE"]))
+    assert payload["status"] == "failed"
+    assert "profiles:read" in payload["message"]
+    assert payload["may_retry"] is False
+
+
+def test_a_refused_key_may_be_retried(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    emulator.fault("key_revoked")
+    payload = event_of(trigger(["01J0000000000000000000GONE"]))
+    assert (payload["status"], payload["may_retry"]) == ("failed", True)
+
+
+def test_a_missing_connection_ends_it_with_what_to_create() -> None:
+    payload = event_of(trigger(["01J0000000000000000000GONE"], klaviyo_conn_id="klaviyo_nowhere"))
+    assert payload["may_retry"] is False
+    assert "'klaviyo_nowhere' does not exist" in payload["message"]
+
+
+def test_a_few_looks_without_an_answer_are_borne_and_many_are_not(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(emulator)
+    emulator.fault("throttled", retry_after=3600, times=3)
+    assert event_of(trigger(["01J0000000000000000000GONE"]))["status"] == "gone"
+    emulator.fault("throttled", retry_after=3600)
+    failed = event_of(trigger(["01J0000000000000000000GONE"], pause_seconds=0.001, longest_pause_seconds=0.001))
+    assert (failed["status"], failed["may_retry"]) == ("failed", True)
+    assert emulator.calls("get_profiles", status=429) == 3 + klaviyo.FAILURES_IN_A_ROW
+
+
+def test_the_wrong_account_confirms_nothing(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator, account_id="OthEr1")
+    payload = event_of(trigger(["01J0000000000000000000GONE"]))
+    assert payload["status"] == "failed"
+    assert "OthEr1" in payload["message"]
+
+
+def test_no_connection_stays_open_after_the_event(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    for _ in range(20):
+        event_of(trigger(["01J0000000000000000000GONE"], pause_seconds=0))
