@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from airflow_provider_klaviyo.concealed import Concealed
 
-__all__ = ["SourceError", "check_source", "listed", "queried", "rows"]
+__all__ = ["SourceError", "check_query", "check_source", "listed", "queried", "rows"]
 
 FETCH_SIZE: Final = 1_000
 

@@ -15,7 +15,14 @@ from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
 
-__all__ = ["DEFAULT_BASE_URL", "DEFAULT_REVISION", "DEFAULT_TIMEOUT_SECONDS", "DEFAULT_UTILISATION", "Settings"]
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "DEFAULT_REVISION",
+    "DEFAULT_TIMEOUT_SECONDS",
+    "DEFAULT_UTILISATION",
+    "Settings",
+    "is_loopback",
+]
 
 DEFAULT_BASE_URL: Final = "https://a.klaviyo.com"
 DEFAULT_REVISION: Final = "2026-07-15"

@@ -25,6 +25,7 @@ from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoError
 from airflow_provider_klaviyo.api.pace import RateLimit
 
 __all__ = [
+    "MEDIA_TYPE",
     "PAGE_SIZE",
     "PROFILE_ID",
     "Account",

@@ -90,12 +90,12 @@ class ProfileDeletionOperator(BaseOperator):
             return self._delete(hook)
 
     def _delete(self, hook: KlaviyoHook) -> dict[str, Any]:
-        from datetime import UTC, datetime
+        import pendulum
 
         from airflow_provider_klaviyo.deletion.drain import drain
         from airflow_provider_klaviyo.deletion.plan import make_plan
 
-        looked_up_at = datetime.now(UTC)
+        looked_up_at = pendulum.now("UTC")
         plan = make_plan(
             rows(self.profiles, self.sql, self.sql_conn_id, self.parameters),
             hook.get_conn(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -167,7 +167,9 @@ class DeletionConfirmedSensor(BaseSensorOperator):
             first = ti.get_first_reschedule_date(context) if hasattr(ti, "get_first_reschedule_date") else ti.start_date
             if first is not None:
                 return first
-        return datetime.now(UTC)
+        import pendulum
+
+        return pendulum.now("UTC")
 
     def _wait(self, deadline: float) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
