@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from airflow_provider_klaviyo.api import conversation as api_conversation
@@ -18,6 +19,10 @@ from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.api.wire import Answer, Request
 from airflow_provider_klaviyo.emulator import Emulator
+
+# An example takes as long as the machine makes it take.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 Script = Callable[[Request], Answer | NoAnswer] | Iterable[Answer | NoAnswer]
 

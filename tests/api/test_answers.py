@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -144,10 +145,8 @@ anything = st.recursive(
 @pytest.mark.parametrize("read", READERS)
 @given(body=anything.map(lambda document: json.dumps(document).encode()) | st.binary())
 def test_whatever_comes_is_read_or_refused(read: Callable[[Answer], object], body: bytes) -> None:
-    try:
-        read(Answer(200, {}, body))
-    except KlaviyoAnswerError as error:
-        assert str(error).startswith("Klaviyo")
+    with contextlib.suppress(KlaviyoAnswerError):
+        assert read(Answer(200, {}, body)) is not None
 
 
 @pytest.mark.parametrize("read", READERS)

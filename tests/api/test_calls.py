@@ -153,7 +153,9 @@ def test_a_long_list_is_looked_up_a_hundred_at_a_time(stage: Any) -> None:
 
 def test_a_value_that_is_not_taken_is_an_error_of_a_whole_list_and_not_named(stage: Any) -> None:
     with pytest.raises(KlaviyoInvalidRequestError, match="will not look 1 of the values up") as caught:
-        stage.play(find_all_profiles("email", ["ada@example.com", "b"]), Directory(9, bad=frozenset({"ada@example.com"})))
+        stage.play(
+            find_all_profiles("email", ["ada@example.com", "b"]), Directory(9, bad=frozenset({"ada@example.com"}))
+        )
     assert "ada" not in str(caught.value)
 
 

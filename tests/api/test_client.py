@@ -70,7 +70,7 @@ def test_more_values_than_klaviyo_takes_in_one_call_are_halved(settings: Setting
 
 
 def test_a_plus_and_every_other_sign_arrives_as_it_is(emulator: Emulator, run: Run) -> None:
-    signs = 'a+b&c=d#e%20f?g;h"i\\j/ä漢😀\'(k)[l],{m}'
+    signs = "a+b&c=d#e%20f?g;h\"i\\j/ä漢😀'(k)[l],{m}"
     wanted = emulator.add_profile(external_id=signs)
     assert [profile.id for profile in run(find_profiles("external_id", [signs])).profiles] == [wanted]
 
@@ -193,7 +193,7 @@ def test_a_server_that_never_answers_is_given_up(fast: dict[str, Limit], run: Ru
 def test_a_host_that_is_not_there_is_named_as_what_to_check(run: Run) -> None:
     with Emulator() as gone:
         url = gone.url
-    with pytest.raises(errors.KlaviyoConnectionError, match="ConnectError.*check the network.*host"):
+    with pytest.raises(errors.KlaviyoConnectionError, match=r"ConnectError.*check the network.*host"):
         run(get_account(patience_seconds=0), base_url=url)
 
 

@@ -38,5 +38,5 @@ def test_a_plus_is_not_a_space() -> None:
 
 @given(st.text().filter(lambda text: not text.isprintable()))
 def test_what_cannot_be_printed_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match="^a filter value has a character that cannot be printed$"):
+    with pytest.raises(ValueError, match=r"^a filter value has a character that cannot be printed$"):
         quote_string(text)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from airflow_provider_klaviyo.api import conversation
@@ -15,6 +16,10 @@ from airflow_provider_klaviyo.api.endpoints import ENDPOINTS
 from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.emulator import Emulator, ManualClock
+
+# An example takes as long as the machine makes it take.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from airflow_provider_klaviyo.deletion.identifiers import (
 
 ULID = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 
-texts = st.text() | st.emails() | st.text("ABab01 +-.()/@\"\\,ßẞİKÅΣ\u200b\ud800\n\t", max_size=30)
+texts = st.text() | st.emails() | st.text('ABab01 +-.()/@"\\,ßẞİKÅΣ\u200b\ud800\n\t', max_size=30)
 values = texts | st.none() | st.integers() | st.floats() | st.binary() | st.booleans() | st.lists(st.text())
 
 
@@ -31,18 +33,15 @@ def test_normalising_twice_is_normalising_once(kind: Kind, text: str) -> None:
 
 @given(values | st.dictionaries(st.sampled_from([*Kind, "name"]) | st.text(), values, max_size=2))
 def test_whatever_is_listed_is_an_identifier_or_an_error_of_ours(raw: object) -> None:
-    try:
+    with contextlib.suppress(InvalidIdentifierError, IdentifierKindError):
         assert Identifier.parse(raw).value
-    except (InvalidIdentifierError, IdentifierKindError):
-        pass
 
 
 @given(st.sampled_from(Kind), st.text(min_size=4))
 def test_no_message_repeats_the_value(kind: Kind, text: str) -> None:
-    try:
-        Identifier.of(kind, f"canary {text} canary")
-    except InvalidIdentifierError as error:
-        assert "canary" not in f"{error!r}"
+    with pytest.raises(InvalidIdentifierError) as caught:
+        Identifier.of(kind, f"canary\n{text} canary")
+    assert "canary" not in f"{caught.value!r}"
 
 
 @given(st.sampled_from(Kind), texts)
@@ -153,7 +152,9 @@ def test_a_mapping_that_names_no_kind_is_a_mistake_of_the_whole_list(raw: object
 
 @pytest.mark.parametrize("name", ["Ada", None, [], 7])
 def test_a_kind_that_there_is_not_is_not_repeated(name: object) -> None:
-    with pytest.raises(IdentifierKindError, match="one of email, phone_number, id, external_id; the given name is none"):
+    with pytest.raises(
+        IdentifierKindError, match="one of email, phone_number, id, external_id; the given name is none"
+    ):
         kind_named(name)
 
 

@@ -97,7 +97,7 @@ def test_a_profile_that_was_not_asked_for_makes_nobody_present(emulator: Emulato
 def test_a_list_that_matches_too_many_is_refused_as_a_whole(emulator: Emulator, client: KlaviyoClient) -> None:
     emulator.add_profiles({"email": f"{number}@example.com"} for number in range(11))
     rows = [f"{number}@example.com" for number in range(11)]
-    with pytest.raises(PlanTooLargeError, match="more than 10 Klaviyo profiles.*raise max_profiles"):
+    with pytest.raises(PlanTooLargeError, match=r"more than 10 Klaviyo profiles.*raise max_profiles"):
         make_plan(rows, client, max_profiles=10)
     assert len(make_plan(rows, client, max_profiles=11).profile_ids) == 11
 
@@ -175,7 +175,9 @@ def test_a_source_may_be_a_database_of_this_thread(client: KlaviyoClient) -> Non
         assert make_plan(rows, client).listed == 2
 
 
-def test_nothing_personal_is_logged(emulator: Emulator, client: KlaviyoClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_personal_is_logged(
+    emulator: Emulator, client: KlaviyoClient, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     emulator.add_profile("canary@example.com", "+15005550001", "canary")
     emulator.fault("unasked_profile")

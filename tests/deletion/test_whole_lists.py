@@ -12,7 +12,7 @@ from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIde
 from airflow_provider_klaviyo.deletion.plan import make_plan
 from airflow_provider_klaviyo.emulator import Emulator
 
-SIGNS = '"\\+,()[]{}%&=#?;:\'`*/ .-_aA1éß漢😀'
+SIGNS = "\"\\+,()[]{}%&=#?;:'`*/ .-_aA1éß漢😀"
 ULID = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 
 local_parts = st.text(SIGNS, min_size=1, max_size=12) | st.text(SIGNS, min_size=85, max_size=110)
@@ -62,7 +62,7 @@ def erase(listed: list[object], client: KlaviyoClient) -> dict[str, object]:
     return plan.result(drain(list(plan.profile_ids), client))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(addresses)
 @example('"ada"@example.com')
 @example("a\\@example.com")
@@ -88,7 +88,7 @@ def test_an_address_is_looked_up_as_itself_or_is_invalid_and_never_finds_anybody
         assert lasting_emulator.deleted == {itself}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(people, max_size=12), st.lists(rows, max_size=15), st.data())
 def test_exactly_who_is_listed_is_deleted_and_every_row_has_one_outcome(
     lasting_emulator: Emulator,
@@ -123,10 +123,10 @@ def test_exactly_who_is_listed_is_deleted_and_every_row_has_one_outcome(
     assert result["invalid"] == len(listed) - len(named)
     assert result["duplicates"] == len(named) - len(set(named))
     outcomes = ("planned", "requested", "absent", "invalid", "refused", "held")
-    assert result["listed"] == result["duplicates"] + sum(result[name] for name in outcomes)  # type: ignore[operator, misc]
+    assert result["listed"] == result["duplicates"] + sum(result[name] for name in outcomes)  # type: ignore[misc]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(rows, max_size=8))
 def test_nobody_is_deleted_whom_klaviyo_puts_into_an_answer_unasked(
     lasting_emulator: Emulator, lasting_client: KlaviyoClient, listed: list[object]

@@ -1,0 +1,133 @@
+"""A connection is read as it is filled in; a half-filled one says which field to fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.pace import Limit
+from airflow_provider_klaviyo.api.settings import Settings
+
+Connection = Callable[..., str]
+Read = Callable[[str], Settings]
+
+KEY = "pk_canary_key"
+
+
+def test_a_key_is_all_that_is_needed(connection: Connection, read: Read) -> None:
+    assert read(connection(password=KEY)) == Settings(api_key=KEY)
+
+
+def test_every_field_is_read(connection: Connection, read: Read) -> None:
+    extra = {
+        "account_id": " AbC123 ",
+        "utilisation": 0.5,
+        "revision": "2026-04-15",
+        "timeout": 7,
+        "limits": {"profile_deletion": {"burst": 10, "steady": 120}},
+    }
+    assert read(connection(password=f" {KEY} ", host="https://proxy.example.com/", extra=extra)) == Settings(
+        api_key=KEY,
+        base_url="https://proxy.example.com",
+        account_id="AbC123",
+        utilisation=0.5,
+        revision="2026-04-15",
+        timeout_seconds=7,
+        limits={"profile_deletion": Limit(10, 120)},
+    )
+
+
+def test_a_form_sends_numbers_and_json_as_text(connection: Connection, read: Read) -> None:
+    extra = {"utilisation": "0.5", "timeout": " 7 ", "limits": '{"get_profiles": {"burst": "10", "steady": "120"}}'}
+    settings = read(connection(password=KEY, extra=extra))
+    assert (settings.utilisation, settings.timeout_seconds) == (0.5, 7)
+    assert settings.limits == {"get_profiles": Limit(10, 120)}
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_form_sends_empty_fields(connection: Connection, read: Read, empty: str | None) -> None:
+    extra = dict.fromkeys(["account_id", "utilisation", "revision", "timeout", "limits"], empty)
+    assert read(connection(password=KEY, host="", extra=extra)) == Settings(api_key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "base_url"),
+    [
+        ("a.klaviyo.com", None, "https://a.klaviyo.com"),
+        ("proxy.example.com", 8443, "https://proxy.example.com:8443"),
+        ("http://localhost", 8080, "http://localhost:8080"),
+        ("http://127.0.0.1:8080/", None, "http://127.0.0.1:8080"),
+    ],
+)
+def test_the_host_may_come_in_parts(
+    connection: Connection, read: Read, host: str, port: int | None, base_url: str
+) -> None:
+    assert read(connection(password=KEY, host=host, port=port)).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"password": None}, r"'Private API key' \(password\) is empty.*data-privacy:write"),
+        ({"password": "  "}, r"'Private API key' \(password\) is empty"),
+        ({"password": "pk canary"}, "the API key is empty or has white space"),
+        ({"host": "http://a.klaviyo.com"}, "the host must be reached over https"),
+        ({"host": "http://10.0.0.1:8080"}, "the host must be reached over https"),
+        ({"host": "https://a.klaviyo.com/api"}, "the host must be a plain address"),
+        ({"host": "https://a.klaviyo.com:1", "port": 2}, "the host must be a plain address"),
+        ({"extra": {"utilisation": "abc"}}, r"utilisation must be a number such as 0\.95"),
+        ({"extra": {"utilisation": "0,95"}}, r"utilisation must be a number such as 0\.95"),
+        ({"extra": {"utilisation": []}}, "utilisation must be a number"),
+        ({"extra": {"utilisation": 95}}, "utilisation must be above 0 and at most 1, not 95"),
+        ({"extra": {"utilisation": 0}}, "utilisation must be above 0"),
+        ({"extra": {"utilisation": "nan"}}, "utilisation must be above 0"),
+        ({"extra": {"timeout": "soon"}}, "timeout must be a number"),
+        ({"extra": {"timeout": -1}}, "timeout must be"),
+        ({"extra": {"revision": "latest"}}, "revision must look like"),
+        ({"extra": {"revision": 2026}}, "revision must be text, not int"),
+        ({"extra": {"account_id": 123456}}, "account_id must be text, not int"),
+        ({"extra": {"limits": "{"}}, "limits must be JSON such as"),
+        ({"extra": {"limits": "[]"}}, "limits must be JSON such as"),
+        ({"extra": {"limits": 3}}, "limits must be JSON such as"),
+        ({"extra": {"limits": {"get_profiles": 750}}}, "limits must be JSON such as"),
+        ({"extra": {"limits": {"get_profiles": {"burst": 3}}}}, "limits must be JSON such as"),
+        ({"extra": {"limits": {"get_profiles": {"burst": "x", "steady": 1}}}}, "limits must be JSON such as"),
+        ({"extra": {"limits": {"deletions": {"burst": 3, "steady": 60}}}}, "limits: there is no endpoint 'deletions'"),
+        ({"extra": {"limits": {"get_profiles": {"burst": 0, "steady": 60}}}}, "burst and steady of get_profiles"),
+        ({"extra": {"limits": '{"get_profiles": {"burst": NaN, "steady": NaN}}'}}, "burst and steady of get_profiles"),
+        ({"extra": {"limits": '{"get_profiles": {"burst": 1e999, "steady": 1e999}}'}}, "burst and steady"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(
+    connection: Connection, read: Read, fields: dict[str, Any], complaint: str
+) -> None:
+    conn_id = connection(**{"password": KEY, **fields})
+    with pytest.raises(KlaviyoConfigurationError, match=f"^Connection 'shop': .*{complaint}") as caught:
+        read(conn_id)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", ["[]", '"AbC123"', "7"])
+def test_extra_fields_that_are_no_object_are_refused(connection: Connection, read: Read, extra: str) -> None:
+    with pytest.raises(KlaviyoConfigurationError):
+        read(connection(password=KEY, extra=extra))
+
+
+def test_extra_fields_that_cannot_be_read_do_not_lose_the_account_id(connection: Connection, read: Read) -> None:
+    """Airflow takes them for empty, and an empty account_id lets every account be worked on."""
+    with pytest.raises(KlaviyoConfigurationError):
+        read(connection(password=KEY, extra='{"account_id": "AbC123",}'))
+
+
+def test_a_connection_that_is_missing_says_what_to_create(read: Read) -> None:
+    with pytest.raises(
+        KlaviyoConfigurationError, match="'no_such_shop' does not exist: create it with the type Klaviyo"
+    ):
+        read("no_such_shop")
+
+
+def test_settings_do_not_show_the_key(connection: Connection, read: Read) -> None:
+    assert "canary" not in repr(read(connection(password=KEY)))

@@ -1,0 +1,103 @@
+"""Imports go one way: the wire knows no Airflow, the promises know no HTTP, and the emulator knows nobody."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_klaviyo
+
+PACKAGE = Path(airflow_provider_klaviyo.__file__).parent
+OWN = PACKAGE.name
+
+# What each room may import of the others; everything outside the package is judged below.
+MAY_IMPORT = {
+    "api": {"api", ""},
+    "deletion": {"api", "deletion"},
+    "emulator": {"emulator"},
+    "hooks": {"api", "hooks", "get_provider_info"},
+    "operators": {"api", "concealed", "deletion", "hooks", "lasting", "operators", "sources"},
+    "sensors": {"api", "concealed", "deletion", "hooks", "lasting", "sensors", "sources", "triggers"},
+    "triggers": {"api", "deletion", "hooks", "lasting", "triggers"},
+    "concealed": set(),
+    "get_provider_info": set(),
+    "lasting": {"api", "deletion", "sources"},
+    "sources": {"concealed", "deletion"},
+    "": set(),
+}
+
+
+def room_of(path: Path) -> str:
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports_of(path: Path, *, at_import: bool = False) -> Iterator[str]:
+    """Yield the modules that a file imports; `at_import` leaves out what functions and type checkers import."""
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if at_import and (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_type_checkers(node)):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the package"
+            assert node.module is not None
+            yield node.module
+        todo.extend(ast.iter_child_nodes(node))
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def own_rooms(path: Path) -> set[str]:
+    modules = [module.split(".") for module in imports_of(path)]
+    return {module[1] if len(module) > 1 else "" for module in modules if module[0] == OWN}
+
+
+def foreign(path: Path, *, at_import: bool = False) -> set[str]:
+    top = {module.split(".")[0] for module in imports_of(path, at_import=at_import)}
+    return top - {OWN} - set(sys.stdlib_module_names)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+@every_file
+def test_a_room_imports_only_what_lies_below_it(path: Path) -> None:
+    assert own_rooms(path) <= MAY_IMPORT[room_of(path)]
+
+
+@every_file
+def test_a_room_imports_only_the_packages_that_it_may(path: Path) -> None:
+    allowed = {
+        "api": {"httpx"} if path.name == "client.py" else set(),
+        "deletion": set(),
+        "emulator": {"starlette", "uvicorn"},
+        "hooks": {"airflow", "flask_appbuilder", "wtforms"},
+        "concealed": set(),
+        "get_provider_info": set(),
+        "": set(),
+    }
+    assert foreign(path) <= allowed.get(room_of(path), {"airflow", "pendulum"})
+
+
+@pytest.mark.parametrize("room", ["operators", "sensors"])
+def test_what_dags_import_is_light(room: str) -> None:
+    """Every parse of a DAG pays for what its operators import at the top."""
+    for path in (PACKAGE / room).rglob("*.py"):
+        at_the_top = set(imports_of(path, at_import=True))
+        heavy = ("api", "deletion", "hooks")
+        assert not [name for name in at_the_top if name.startswith(tuple(f"{OWN}.{room}." for room in heavy))]
+        assert "httpx" not in at_the_top
+
+
+def test_every_process_loads_the_provider_info_without_imports() -> None:
+    assert set(imports_of(PACKAGE / "get_provider_info.py")) == {"__future__", "typing"}
