@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -44,20 +44,28 @@ def check_query(sql: str | None, sql_conn_id: str | None, parameters: Any) -> No
         raise SourceError("sql_conn_id and parameters belong to sql=…, which is missing")
 
 
-def rows(profiles: Any, sql: str | None, sql_conn_id: str | None, parameters: Any) -> Iterator[object]:
-    """Yield what the source lists, one identifier at a time, each a string or a mapping of one kind."""
+def rows(profiles: Any, sql: str | None, sql_conn_id: str | None, parameters: Any) -> Generator[object]:
+    """Yield what the source lists, one identifier at a time, each a string or a mapping of one kind.
+
+    To be closed, so that a query that is not read to its end lets go of the database.
+    """
     if sql is not None and sql_conn_id is not None:
         return queried(sql, sql_conn_id, parameters)
     return listed(profiles)
 
 
-def listed(profiles: Any) -> Iterator[object]:
+def listed(profiles: Any) -> Generator[object]:
     """Yield what a list holds: strings and mappings, one or many, also from several tasks at once.
 
     :raises SourceError: for something that is no list.
     """
     if isinstance(profiles, Concealed):
         profiles = profiles.value
+    if isinstance(profiles, str) and profiles.lstrip().startswith(("[", "{", "(")):
+        raise SourceError(
+            "profiles is the text of a list, not a list: a template gives text. Hand over another task's output itself "
+            "(profiles=task.output), or set render_template_as_native_obj=True on the DAG"
+        )
     if isinstance(profiles, str | Mapping):
         yield profiles
     elif isinstance(profiles, Iterable) and not isinstance(profiles, bytes | bytearray | memoryview):
@@ -70,7 +78,7 @@ def listed(profiles: Any) -> Iterator[object]:
         raise SourceError(f"profiles must be a list of identifiers, not {type(profiles).__name__}")
 
 
-def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Iterator[dict[str, object]]:
+def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Generator[dict[str, object]]:
     """Yield the identifiers that a query returns, in the worker, 1,000 rows at a time.
 
     Exactly one column is named ``email``, ``phone_number``, ``external_id`` or ``id`` (Klaviyo's); others are ignored.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,9 +20,6 @@ from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError, make_plan
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.sources import SourceError, check_source, listed, queried, rows
-
-# Airflow 2.11 warns when it is imported, unless it is told the unit of its metrics.
-os.environ.setdefault("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
 
 A, B, C = "a@example.com", "b@example.com", "c@example.com"
 MILLION = """
@@ -209,7 +205,7 @@ def test_a_query_that_is_left_half_way_leaves_no_connection_open(
 ) -> None:
     result = queried(MILLION, database)
     assert next(result) == {"email": "0@example.com"}
-    result.close()  # type: ignore[attr-defined]
+    result.close()
     assert [is_closed(connection) for connection in opened] == [True]
 
 

@@ -37,7 +37,12 @@ def request_profile_deletion(
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    yield from exchange(wire.deletion_request(kind, value), patience_seconds=patience_seconds)
+    answer = yield from exchange(wire.deletion_request(kind, value), patience_seconds=patience_seconds)
+    if answer.status != 202:
+        raise KlaviyoAnswerError(
+            f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",
+            status=answer.status,
+        )
 
 
 def find_profiles(

@@ -241,7 +241,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     """
     url = urlsplit(settings.base_url)
     host = url.hostname or ""
-    proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(url.scheme)
+    proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(url.scheme) or getproxies().get("all")
     if proxy is not None and "://" not in proxy:
         proxy = f"http://{proxy}"
     return {"proxy": proxy}

@@ -114,15 +114,14 @@ def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) ->
         if not isinstance(error, KlaviyoUnavailableError):
             raise error
         wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
+        if error.status is not None:
+            yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds))
         if wait_seconds > patience_seconds:
-            error.retry_after_seconds = wait_seconds
-            raise error
+            raise _out_of_patience(error, wait_seconds)
+        if error.status is None:
+            yield Sleep(wait_seconds)
         patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
         pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-        if error.status is not None:
-            yield Hold(request.endpoint, wait_seconds)
-        else:
-            yield Sleep(wait_seconds)
 
 
 def _turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
@@ -136,6 +135,13 @@ def _turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
             )
         yield Sleep(slot.wait_seconds)
         slot = yield Reserve(endpoint, slot)
+
+
+def _out_of_patience(error: KlaviyoUnavailableError, wait_seconds: float) -> KlaviyoUnavailableError:
+    """Say in the error how long the next wait would be."""
+    error.args = (f"{error}. The next try is due in {wait_seconds:,.0f} s, longer than this call may wait",)
+    error.retry_after_seconds = wait_seconds
+    return error
 
 
 def _error(endpoint: Endpoint, answer: Answer | NoAnswer) -> KlaviyoError:

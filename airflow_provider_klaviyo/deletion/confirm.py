@@ -20,7 +20,7 @@ from airflow_provider_klaviyo.deletion.identifiers import (
     Kind,
 )
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
-from airflow_provider_klaviyo.deletion.plan import make_plan
+from airflow_provider_klaviyo.deletion.plan import Plan, make_plan
 
 __all__ = ["Confirmation", "still_there"]
 
@@ -52,7 +52,6 @@ class Confirmation:
     :param identifiers: to be waited for as well: whatever profile holds one of them now and is not new.
     :param source: yields identifiers that only serve to see who came back.
     :param outstanding: the profiles still there at the last look; None before the first.
-    :param refused: how many of the identifiers Klaviyo will not look up, so that nobody can tell who holds them.
     """
 
     since: datetime
@@ -60,7 +59,6 @@ class Confirmation:
     identifiers: dict[Identifier, None] = field(default_factory=dict)
     source: Callable[[], Iterable[object]] = field(default=tuple)
     outstanding: list[str] | None = None
-    refused: int = 0
 
     @classmethod
     def of(cls, listed: Iterable[object], now: datetime, source: Callable[[], Iterable[object]] = tuple) -> Self:
@@ -81,17 +79,15 @@ class Confirmation:
     def look(self, client: KlaviyoClient) -> dict[str, int] | None:
         """Ask for what is outstanding; return the counts by outcome once nothing is, and None until then."""
         if self.outstanding is None:
-            self.outstanding = list(self.profile_ids | dict.fromkeys(self._held(client)))
+            held = self._held(make_plan(self.identifiers, client))
+            self.outstanding = list(self.profile_ids | dict.fromkeys(held))
         self.outstanding = client.run(still_there(self.outstanding))
         return None if self.outstanding else self._settle(client)
 
     def _add_result(self, result: Mapping[str, Any]) -> None:
         try:
-            if isinstance(result["profile_ids"], str):
-                raise TypeError  # noqa: TRY301 - a list is a list; the letters of one id would each be taken for gone
-            ids = [Identifier.of(Kind.ID, profile_id).value for profile_id in result["profile_ids"]]
-            looked_up_at = datetime.fromisoformat(result["looked_up_at"])
-            self.since = min(self.since, looked_up_at)
+            ids = [Identifier.of(Kind.ID, one).value for one in _list(result["profile_ids"])]
+            self.since = min(self.since, datetime.fromisoformat(result["looked_up_at"]))
         except (KeyError, TypeError, ValueError):
             raise IdentifierKindError(
                 "a mapping with profile_ids must be the result of a ProfileDeletionOperator, as it came from its task"
@@ -109,31 +105,41 @@ class Confirmation:
         else:
             self.identifiers[identifier] = None
 
-    def _held(self, client: KlaviyoClient) -> list[str]:
-        """Return the ids of the profiles that hold the identifiers now and are not new."""
-        plan = make_plan(self.identifiers, client)
-        self.refused = plan.outcomes[Outcome.REFUSED]
-        return [profile.id for profiles in plan.matches for profile in profiles if not self._is_new(profile)]
+    def _held(self, plan: Plan) -> list[str]:
+        """Return the ids of the profiles that are to be gone, and that a look-up has found again."""
+        return [
+            profile.id
+            for identifier, profiles in plan.matches.items()
+            for profile in profiles
+            if profile.id in self.profile_ids or (identifier in self.identifiers and not self._is_new(profile))
+        ]
 
     def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
         """Look for who came back. A profile that was taken for gone and is seen again is outstanding again."""
         plan = make_plan(chain(self.identifiers, self.source()), client)
-        seen_again = [profile_id for profile_id in plan.profile_ids if profile_id in self.profile_ids]
-        self.outstanding = list(dict.fromkeys((*self._held(client), *seen_again)))
+        self.outstanding = list(dict.fromkeys(self._held(plan)))
         if self.outstanding:
             return None
-        reappeared = sum(1 for profiles in plan.matches if any(map(self._is_new, profiles)))
-        if self.refused:
-            log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{self.refused:,}")
+        refused = sum(1 for identifier in plan.refused if identifier in self.identifiers)
+        if refused:
+            log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{refused:,}")
+        reappeared = len({one.id for profiles in plan.matches.values() for one in profiles if self._is_new(one)})
         if reappeared:
-            log.warning("%s of those deleted are back: a new profile holds the identifier", f"{reappeared:,}")
+            log.warning("%s of those deleted are back under a new profile", f"{reappeared:,}")
         return {
-            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - self.refused - reappeared),
+            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - refused - reappeared),
             Outcome.REAPPEARED.value: reappeared,
         }
 
     def _is_new(self, profile: Profile) -> bool:
         return profile.id not in self.profile_ids and _time(profile.created) > self.since
+
+
+def _list(value: object) -> list[object]:
+    """Return a list and nothing else: each letter of a text would be taken for an id, and for one that is gone."""
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value
 
 
 def _time(text: str | None) -> datetime:

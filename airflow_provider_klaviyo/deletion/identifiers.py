@@ -46,10 +46,20 @@ class InvalidIdentifierError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """A normalised identifier. Its repr does not show the value, and two are equal when they name the same."""
+    """A normalised identifier. Its repr does not show the value, and two are equal when they name the same.
+
+    :param spelling: an e-mail address as it was listed, where that is not in lower case. Klaviyo is said to keep
+        addresses in lower case and compares them letter by letter; asking for both is right either way.
+    """
 
     kind: Kind
     value: str = field(repr=False)
+    spelling: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What to look up: the value, and the spelling where it differs."""
+        return (self.value,) if self.spelling is None else (self.value, self.spelling)
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -85,7 +95,9 @@ class Identifier:
             value = str(value)
         if not isinstance(value, str):
             raise InvalidIdentifierError(f"{_article(value)}, not text")
-        return cls(kind, _NORMALISE[kind](value))
+        normalised = _NORMALISE[kind](value)
+        listed = value.strip()
+        return cls(kind, normalised, listed if kind is Kind.EMAIL and listed != normalised else None)
 
 
 def kind_named(name: object) -> Kind:

@@ -35,7 +35,12 @@ class Batch:
     """Identifiers of one kind that are looked up in one call."""
 
     kind: Kind
-    values: tuple[str, ...] = field(repr=False)
+    identifiers: tuple[Identifier, ...]
+
+    @property
+    def values(self) -> list[str]:
+        """What to ask for."""
+        return [spelling for identifier in self.identifiers for spelling in identifier.spellings]
 
 
 @dataclass(slots=True)
@@ -45,7 +50,8 @@ class Plan:
     :param listed: rows read.
     :param duplicates: rows that name what an earlier row named.
     :param outcomes: of the identifiers that are settled already.
-    :param matches: for each of the other identifiers, the profiles it matches.
+    :param refused: the identifiers among them that Klaviyo will not look up.
+    :param matches: the other identifiers, each with the profiles it matches.
     :param profile_ids: of all these profiles, each once, in the order they were found.
     """
 
@@ -54,7 +60,8 @@ class Plan:
     listed: int = 0
     duplicates: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    matches: list[tuple[Profile, ...]] = field(default_factory=list)
+    refused: list[Identifier] = field(default_factory=list)
+    matches: dict[Identifier, tuple[Profile, ...]] = field(default_factory=dict)
     profile_ids: dict[str, None] = field(default_factory=dict)
 
     def identifiers(self, rows: Iterable[object]) -> Iterator[Identifier]:
@@ -81,7 +88,7 @@ class Plan:
 
         :raises PlanTooLargeError: as soon as there are more profiles than allowed.
         """
-        holders: dict[str, dict[str, Profile]] = {value: {} for value in batch.values}
+        holders: dict[str, dict[str, Profile]] = {identifier.value: {} for identifier in batch.identifiers}
         unasked = 0
         for profile in found.profiles:
             value = _value_of(profile, batch.kind)
@@ -91,8 +98,14 @@ class Plan:
                 unasked += 1
         if unasked:
             log.warning("Klaviyo answered with %s profiles that do not match the filter; they are ignored", unasked)
-        for value, profiles in holders.items():
-            self._settle_one(tuple(profiles.values()), refused=value in found.refused)
+        refused = set(found.refused)
+        for identifier in batch.identifiers:
+            profiles = tuple(holders[identifier.value].values())
+            if not profiles and not refused.isdisjoint(identifier.spellings):
+                self.outcomes[Outcome.REFUSED] += 1
+                self.refused.append(identifier)
+            else:
+                self._settle_one(identifier, profiles)
         if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
             raise PlanTooLargeError(
                 f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
@@ -107,17 +120,17 @@ class Plan:
         """
         outcomes = self.outcomes + Counter(
             Outcome.PLANNED if deletions is None else overall(deletions[profile.id] for profile in profiles)
-            for profiles in self.matches
+            for profiles in self.matches.values()
         )
         result = {"listed": self.listed, "duplicates": self.duplicates, **counts(outcomes)}
         if deletions is None:
             return result | {"profile_ids": [], "planned_profile_ids": list(self.profile_ids)}
-        return result | {"profile_ids": [one for one, outcome in deletions.items() if outcome is Outcome.REQUESTED]}
+        # One that was seen by the look-up and is not found by the deletion may have been accepted before, in an answer
+        # that was lost; so it is to be confirmed like the others.
+        return result | {"profile_ids": [one for one, outcome in deletions.items() if outcome is not Outcome.REFUSED]}
 
-    def _settle_one(self, profiles: tuple[Profile, ...], *, refused: bool) -> None:
-        if refused:
-            self.outcomes[Outcome.REFUSED] += 1
-        elif not profiles:
+    def _settle_one(self, identifier: Identifier, profiles: tuple[Profile, ...]) -> None:
+        if not profiles:
             self.outcomes[Outcome.ABSENT] += 1
         elif self.max_profiles_per_identifier is not None and len(profiles) > self.max_profiles_per_identifier:
             self.outcomes[Outcome.HELD] += 1
@@ -129,7 +142,7 @@ class Plan:
                 ", ".join(profile.id for profile in profiles[:LOGGED_ROWS]),
             )
         else:
-            self.matches.append(profiles)
+            self.matches[identifier] = profiles
             self.profile_ids.update(dict.fromkeys(profile.id for profile in profiles))
 
     def _note_invalid(self, error: InvalidIdentifierError) -> None:
@@ -160,22 +173,25 @@ def make_plan(
     conversations = (_look_up(batch) for batch in batches(plan.identifiers(rows)))
     for batch, found in client.run_each(conversations):
         plan.settle(batch, found)
-        progress.advance(len(batch.values))
+        progress.advance(len(batch.identifiers))
     return plan
 
 
 def batches(identifiers: Iterable[Identifier]) -> Iterator[Batch]:
-    """Put identifiers together that can be looked up in one call: one kind, at most 100, at most 8,000 characters."""
-    values: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    """Put identifiers together that fit into one call: one kind, at most 100 spellings, at most 8,000 characters."""
+    waiting: dict[Kind, list[Identifier]] = {kind: [] for kind in Kind}
+    numbers: Counter[Kind] = Counter()
     lengths: Counter[Kind] = Counter()
-    for kind, value in ((identifier.kind, identifier.value) for identifier in identifiers):
-        length = len(quote(value, safe="")) + len("%22%22%2C")
-        if len(values[kind]) == BATCH_SIZE or lengths[kind] + length > LONGEST_BATCH:
-            yield Batch(kind, tuple(values.pop(kind)))
-            values[kind], lengths[kind] = [], 0
-        values[kind].append(value)
+    for identifier in identifiers:
+        kind, spellings = identifier.kind, identifier.spellings
+        length = sum(len(quote(spelling, safe="")) + len("%22%22%2C") for spelling in spellings)
+        if numbers[kind] + len(spellings) > BATCH_SIZE or lengths[kind] + length > LONGEST_BATCH:
+            yield Batch(kind, tuple(waiting[kind]))
+            waiting[kind], numbers[kind], lengths[kind] = [], 0, 0
+        waiting[kind].append(identifier)
+        numbers[kind] += len(spellings)
         lengths[kind] += length
-    for kind, rest in values.items():
+    for kind, rest in waiting.items():
         if rest:
             yield Batch(kind, tuple(rest))
 

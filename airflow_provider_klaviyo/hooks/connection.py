@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["settings_from"]
 
+KNOWN_EXTRAS: Final = {"account_id", "limits", "revision", "timeout", "utilisation"}
+
 
 def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     """Return how to reach Klaviyo, as this connection says.
@@ -29,7 +31,7 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     :raises KlaviyoConfigurationError: naming the connection, the field and what belongs there.
     """
     try:
-        _check_extra(connection)
+        _check_extra(connection, extra)
         return Settings(
             api_key=_api_key(connection),
             base_url=_base_url(connection),
@@ -43,14 +45,22 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
         raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
 
 
-def _check_extra(connection: Connection) -> None:
-    """Refuse an extra that cannot be read: Airflow makes it an empty one, and an account_id would be lost."""
+def _check_extra(connection: Connection, extra: Mapping[str, Any]) -> None:
+    """Refuse an extra that is not all understood: an account_id that is misspelt, or lost in bad JSON, guards nothing.
+
+    Airflow makes an extra that it cannot read an empty one.
+    """
     try:
         is_object = isinstance(json.loads(connection.extra or "{}"), dict)
     except ValueError:
         is_object = False
     if not is_object:
         raise KlaviyoConfigurationError('the extra fields must be a JSON object such as {"account_id": "AbC123"}')
+    unknown = sorted(set(extra) - KNOWN_EXTRAS)
+    if unknown:
+        raise KlaviyoConfigurationError(
+            f"there is no extra field {unknown[0]!r}; known are {', '.join(sorted(KNOWN_EXTRAS))}"
+        )
 
 
 def _api_key(connection: Connection) -> str:

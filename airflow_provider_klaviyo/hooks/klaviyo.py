@@ -157,7 +157,7 @@ class KlaviyoHook(BaseHook):
         return self.get_conn().run(calls.get_profile(profile_id))
 
     def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
-        """Return the profiles whose identifier is any of these values, exactly as given.
+        """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
 
         :param kind: ``id``, ``email`` (in lower case), ``phone_number`` (``+15005550006``) or ``external_id``.
         :param values: any number; 100 are looked up at a time.
@@ -166,7 +166,9 @@ class KlaviyoHook(BaseHook):
         Scope ``profiles:read``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_profiles
         """
-        return self.get_conn().run(calls.find_all_profiles(kind, values))
+        asked_for = {value.lower() for value in values}
+        found = self.get_conn().run(calls.find_all_profiles(kind, values))
+        return tuple(profile for profile in found if (getattr(profile, kind) or "").lower() in asked_for)
 
     def request_profile_deletion(
         self, *, profile_id: str | None = None, email: str | None = None, phone_number: str | None = None

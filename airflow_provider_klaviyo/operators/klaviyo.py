@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -39,8 +40,8 @@ class ProfileDeletionOperator(BaseOperator):
         limit. An external id such as ``0`` may belong to half of an account.
     :param dry_run: look everyone up, say what would be deleted, and delete nothing.
     :returns: ``listed`` rows, of which ``duplicates``; the others counted by outcome: ``requested``, ``absent``,
-        ``invalid``, ``refused``, ``held``, and ``planned`` in a dry run; the ``profile_ids`` whose deletion was
-        requested (in a dry run, ``planned_profile_ids``); and ``looked_up_at``. Nothing personal.
+        ``invalid``, ``refused``, ``held``, and ``planned`` in a dry run; the ``profile_ids`` to be
+        confirmed gone (in a dry run, ``planned_profile_ids`` instead); and ``looked_up_at``. Nothing personal.
     :raises AirflowFailException: when a retry cannot help: a half-filled connection, a key without the scope, a list
         that names no kind of identifier or matches too many profiles.
     :raises KlaviyoError: for trouble that a retry can mend. The next try looks the list up again and goes on with who
@@ -96,12 +97,13 @@ class ProfileDeletionOperator(BaseOperator):
         from airflow_provider_klaviyo.deletion.plan import make_plan
 
         looked_up_at = pendulum.now("UTC")
-        plan = make_plan(
-            rows(self.profiles, self.sql, self.sql_conn_id, self.parameters),
-            hook.get_conn(),
-            max_profiles=self.max_profiles,
-            max_profiles_per_identifier=self.max_profiles_per_identifier,
-        )
+        with closing(rows(self.profiles, self.sql, self.sql_conn_id, self.parameters)) as listed:
+            plan = make_plan(
+                listed,
+                hook.get_conn(),
+                max_profiles=self.max_profiles,
+                max_profiles_per_identifier=self.max_profiles_per_identifier,
+            )
         self._announce(plan, hook)
         results = None if self.only_plan else drain(list(plan.profile_ids), hook.get_conn())
         result = plan.result(results) | {"looked_up_at": looked_up_at.isoformat()}

@@ -159,6 +159,12 @@ def test_a_value_that_is_not_taken_is_an_error_of_a_whole_list_and_not_named(sta
     assert "ada" not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_deletion_is_accepted_by_a_202_and_nothing_else(stage: Any, status: int) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="not 202"):
+        stage.play(request_profile_deletion("id", "01J0000000000000000000GONE"), [Answer(status)])
+
+
 def test_a_deletion_has_no_result(stage: Any) -> None:
     assert stage.play(request_profile_deletion("id", "01H"), [Answer(202)]) is None
 

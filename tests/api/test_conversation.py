@@ -175,8 +175,7 @@ troubles = st.sampled_from(
 
 @given(st.lists(troubles, max_size=30), st.floats(min_value=0, max_value=300))
 def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patience_seconds: float) -> None:
-    waited = 0.0
-    now = 0.0
+    waited = next_wait = 0.0
     talk = exchange(REQUEST, patience_seconds=patience_seconds)
     script = iter([*happens, ACCEPTED])
     outcome: Any = None
@@ -185,14 +184,23 @@ def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patie
             step = talk.send(outcome)
             match step:
                 case Reserve():
-                    outcome = Slot(now, 0)
+                    outcome = Slot(0, 0)
                 case Send():
+                    waited, next_wait = waited + next_wait, 0.0
                     outcome = next(script)
                 case _:
-                    waited += getattr(step, "seconds", 0)
+                    next_wait += getattr(step, "seconds", 0)
                     outcome = None
     except (StopIteration, KlaviyoUnavailableError):
         assert waited <= patience_seconds
+
+
+def test_giving_up_keeps_everybody_off_too(stage: Any) -> None:
+    with pytest.raises(KlaviyoRateLimitError, match="due in 3,600 s"):
+        stage.play(exchange(REQUEST, patience_seconds=10), [throttled("3600")])
+    stage.play(exchange(REQUEST), [ACCEPTED])
+    refused, accepted = stage.sent_at
+    assert accepted - refused == pytest.approx(70), "no longer than anybody here waits for a turn"
 
 
 def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:

@@ -54,4 +54,14 @@ def test_a_hundred_addresses_of_full_length_fit_into_two_calls() -> None:
 
 
 def test_a_batch_does_not_show_its_values() -> None:
-    assert "ada" not in repr(Batch(Kind.EMAIL, ("ada@example.com",)))
+    assert "ada" not in repr(Batch(Kind.EMAIL, (Identifier.of(Kind.EMAIL, "ada@example.com"),)))
+
+
+def test_an_address_not_in_lower_case_is_asked_for_in_both_spellings() -> None:
+    (batch,) = batches([Identifier.parse(" Ada@Example.com"), Identifier.parse("bob@example.com")])
+    assert batch.values == ["ada@example.com", "Ada@Example.com", "bob@example.com"]
+
+
+def test_no_call_asks_for_more_than_a_hundred_spellings() -> None:
+    mixed = [Identifier.parse(f"Person.{number}@example.com") for number in range(120)]
+    assert [len(batch.values) for batch in batches(mixed)] == [100, 100, 40]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
-# Airflow 2.11 warns when it is imported, unless it is told the unit of its metrics.
-os.environ.setdefault("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
 
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS
 from airflow_provider_klaviyo.api.settings import Settings

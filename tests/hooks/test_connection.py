@@ -92,6 +92,7 @@ def test_the_host_may_come_in_parts(
         ({"extra": {"limits": "{"}}, "limits must be JSON such as"),
         ({"extra": {"limits": "[]"}}, "limits must be JSON such as"),
         ({"extra": {"limits": 3}}, "limits must be JSON such as"),
+        ({"extra": {"account-id": "AbC123"}}, "there is no extra field 'account-id'; known are account_id, limits"),
         ({"extra": {"limits": {"get_profiles": 750}}}, "limits must be JSON such as"),
         ({"extra": {"limits": {"get_profiles": {"burst": 3}}}}, "limits must be JSON such as"),
         ({"extra": {"limits": {"get_profiles": {"burst": "x", "steady": 1}}}}, "limits must be JSON such as"),

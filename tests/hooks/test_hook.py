@@ -200,3 +200,11 @@ def test_an_async_client_looks_up_as_well(emulator: Emulator, connect: Connect) 
             return (await client.run(get_profile(ada))).email
 
     assert asyncio.run(look_up()) == "ada@example.com"
+
+
+def test_a_profile_that_was_not_asked_for_is_not_handed_out(emulator: Emulator, connect: Callable[..., str]) -> None:
+    ada = emulator.add_profile(email="ada@example.com")
+    emulator.add_profile(email="bob@example.com")
+    emulator.fault("unasked_profile")
+    with KlaviyoHook(connect()) as hook:
+        assert [profile.id for profile in hook.find_profiles("email", ["ada@example.com"])] == [ada]

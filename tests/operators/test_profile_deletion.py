@@ -148,6 +148,17 @@ def test_a_query_is_read_in_the_worker(
     assert counted(result) == {"requested": 1, "invalid": 1}
 
 
+def test_a_deletion_whose_answer_was_lost_is_still_to_be_confirmed(connect: Callable[..., None]) -> None:
+    with Emulator(limit_factor=1_000, deletion_seconds=60, pending_deletion_status=404) as emulator:
+        connect(emulator)
+        profile_id = emulator.add_profile(email="jane@example.com")
+        emulator.fault("connection_dropped_after", endpoint="profile_deletion", times=1)
+        result = delete(profiles=["jane@example.com"])
+        assert emulator.deletion_requests == [profile_id]
+    assert counted(result) == {"absent": 1}
+    assert result["profile_ids"] == [profile_id]
+
+
 def test_a_profile_that_was_not_asked_for_is_never_deleted(
     emulator: Emulator, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:

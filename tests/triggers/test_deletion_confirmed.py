@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.triggers import klaviyo
@@ -81,13 +82,13 @@ def test_it_asks_only_for_what_is_outstanding(emulator: Emulator, connect: Calla
 
 
 def test_the_pauses_double_up_to_the_longest(
-    emulator: Emulator, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
 ) -> None:
     connect(emulator)
     there = emulator.add_profile(email="jane@example.com")
     pauses: list[float] = []
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + sum(pauses))
+    mocker.patch.object(time, "time", side_effect=lambda: now + sum(pauses))
     really_sleep = asyncio.sleep
 
     async def sleep(seconds: float) -> None:
@@ -95,7 +96,7 @@ def test_the_pauses_double_up_to_the_longest(
             pauses.append(seconds)
         await really_sleep(0)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    mocker.patch.object(asyncio, "sleep", sleep)
     event_of(trigger([there], deadline=now + 1000, pause_seconds=60, longest_pause_seconds=300))
     assert pauses[:4] == [60, 120, 240, 300]
     assert sum(pauses) == pytest.approx(1000)
@@ -124,15 +125,17 @@ def test_a_missing_connection_ends_it_with_what_to_create() -> None:
 
 
 def test_a_few_looks_without_an_answer_are_borne_and_many_are_not(
-    emulator: Emulator, connect: Callable[..., None]
+    emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
 ) -> None:
     connect(emulator)
-    emulator.fault("throttled", retry_after=3600, times=3)
+    mocker.patch.object(klaviyo, "PATIENCE_SECONDS", 0)
+    emulator.fault("connection_dropped_before", times=3)
     assert event_of(trigger(["01J0000000000000000000GONE"]))["status"] == "gone"
-    emulator.fault("throttled", retry_after=3600)
+    assert emulator.calls("get_profiles", status="dropped") == 3
+    emulator.fault("connection_dropped_before")
     failed = event_of(trigger(["01J0000000000000000000GONE"], pause_seconds=0.001, longest_pause_seconds=0.001))
     assert (failed["status"], failed["may_retry"]) == ("failed", True)
-    assert emulator.calls("get_profiles", status=429) == 3 + klaviyo.FAILURES_IN_A_ROW
+    assert emulator.calls("get_profiles", status="dropped") == 3 + klaviyo.FAILURES_IN_A_ROW
 
 
 def test_the_wrong_account_confirms_nothing(emulator: Emulator, connect: Callable[..., None]) -> None:
