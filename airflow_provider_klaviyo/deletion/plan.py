@@ -88,24 +88,15 @@ class Plan:
 
         :raises PlanTooLargeError: as soon as there are more profiles than allowed.
         """
-        holders: dict[str, dict[str, Profile]] = {identifier.value: {} for identifier in batch.identifiers}
-        unasked = 0
-        for profile in found.profiles:
-            value = _value_of(profile, batch.kind)
-            if value in holders:
-                holders[value][profile.id] = profile
-            else:
-                unasked += 1
-        if unasked:
-            log.warning("Klaviyo answered with %s profiles that do not match the filter; they are ignored", unasked)
+        holders = _holders(batch, found)
         refused = set(found.refused)
         for identifier in batch.identifiers:
             profiles = tuple(holders[identifier.value].values())
-            if not profiles and not refused.isdisjoint(identifier.spellings):
+            if profiles or refused.isdisjoint(identifier.spellings):
+                self._settle_one(identifier, profiles)
+            else:
                 self.outcomes[Outcome.REFUSED] += 1
                 self.refused.append(identifier)
-            else:
-                self._settle_one(identifier, profiles)
         if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
             raise PlanTooLargeError(
                 f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
@@ -198,6 +189,21 @@ def batches(identifiers: Iterable[Identifier]) -> Iterator[Batch]:
 
 def _look_up(batch: Batch) -> Conversation[tuple[Batch, Found]]:
     return batch, (yield from find_profiles(batch.kind, batch.values))
+
+
+def _holders(batch: Batch, found: Found) -> dict[str, dict[str, Profile]]:
+    """Return, for each identifier's value, the profiles that hold it, by their ids."""
+    holders: dict[str, dict[str, Profile]] = {identifier.value: {} for identifier in batch.identifiers}
+    unasked = 0
+    for profile in found.profiles:
+        value = _value_of(profile, batch.kind)
+        if value in holders:
+            holders[value][profile.id] = profile
+        else:
+            unasked += 1
+    if unasked:
+        log.warning("Klaviyo answered with %s profiles that do not match the filter; they are ignored", unasked)
+    return holders
 
 
 def _value_of(profile: Profile, kind: Kind) -> str | None:
