@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from airflow_provider_klaviyo.api.calls import request_profile_deletion
@@ -21,25 +21,35 @@ REFUSALS_THAT_STOP: Final = 5
 log = logging.getLogger(__name__)
 
 
-def drain(profile_ids: Sequence[str], client: KlaviyoClient) -> dict[str, Outcome]:
+def drain(
+    profile_ids: Sequence[str],
+    client: KlaviyoClient,
+    done: Mapping[str, Outcome] | None = None,
+    record: Callable[[Outcome], None] | None = None,
+) -> dict[str, Outcome]:
     """Request the deletion of these profiles and return what became of each request.
 
     Each one is ``requested``; ``absent`` when the profile is gone already; or ``refused`` when Klaviyo takes the
     request for a wrong one.
 
+    :param done: what has become of the first of them in an earlier try; they are not asked for again.
+    :param record: called after each request, in order.
     :raises KlaviyoError: at the first trouble that waiting did not mend. The rest of the profiles is outstanding.
     """
-    outcomes: dict[str, Outcome] = {}
-    progress = Progress("deletions requested", total=len(profile_ids))
-    for profile_id in profile_ids:
+    outcomes = dict(done or {})
+    progress = Progress("deletions requested", total=len(profile_ids) - len(outcomes))
+    for profile_id in profile_ids[len(outcomes) :]:
         try:
-            outcomes[profile_id] = _request(profile_id, client, may_be_refused=_refusal_is_plausible(outcomes))
+            outcome = _request(profile_id, client, may_be_refused=_refusal_is_plausible(outcomes))
         except KlaviyoError:
             log.error(  # noqa: TRY400 - the caller raises; a traceback here would be there twice
-                "Stopped: %s. Nothing is lost: a retry looks the list up again and goes on with who is still there",
+                "Stopped: %s. Nothing is lost: a retry goes on with who is still there",
                 progress.describe(),
             )
             raise
+        outcomes[profile_id] = outcome
+        if record is not None:
+            record(outcome)
         progress.advance()
     return outcomes
 

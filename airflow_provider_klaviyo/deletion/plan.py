@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from airflow_provider_klaviyo.api.calls import Found, find_profiles
@@ -14,8 +14,9 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.wire import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
-from airflow_provider_klaviyo.deletion.outcomes import Outcome, counts, overall
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.progress import Progress
+from airflow_provider_klaviyo.deletion.work import Work
 
 __all__ = ["Batch", "Plan", "PlanTooLargeError", "batches", "make_plan"]
 
@@ -104,21 +105,13 @@ class Plan:
                 f"limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
             )
 
-    def result(self, deletions: Mapping[str, Outcome] | None) -> dict[str, Any]:
-        """Return the counts of the whole list, and the profile ids, as plain JSON values.
+    def work(self, looked_up_at: str) -> Work:
+        """Return what is left to do, without the identifiers.
 
-        :param deletions: what became of each profile; None when nothing was to be deleted yet.
+        :param looked_up_at: ISO time at which this plan was begun.
         """
-        outcomes = self.outcomes + Counter(
-            Outcome.PLANNED if deletions is None else overall(deletions[profile.id] for profile in profiles)
-            for profiles in self.matches.values()
-        )
-        result = {"listed": self.listed, "duplicates": self.duplicates, **counts(outcomes)}
-        if deletions is None:
-            return result | {"profile_ids": [], "planned_profile_ids": list(self.profile_ids)}
-        # One that was seen by the look-up and is not found by the deletion may have been accepted before, in an answer
-        # that was lost; so it is to be confirmed like the others.
-        return result | {"profile_ids": [one for one, outcome in deletions.items() if outcome is not Outcome.REFUSED]}
+        ids = tuple(tuple(profile.id for profile in profiles) for profiles in self.matches.values())
+        return Work(looked_up_at, self.listed, self.duplicates, dict(self.outcomes), ids)
 
     def _settle_one(self, identifier: Identifier, profiles: tuple[Profile, ...]) -> None:
         if not profiles:

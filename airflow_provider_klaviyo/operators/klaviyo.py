@@ -14,8 +14,9 @@ from airflow_provider_klaviyo.sources import check_source, rows
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from airflow_provider_klaviyo.api.client import KlaviyoClient
     from airflow_provider_klaviyo.deletion.plan import Plan
-    from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+    from airflow_provider_klaviyo.deletion.work import Work
 
 __all__ = ["ProfileDeletionOperator"]
 
@@ -44,8 +45,8 @@ class ProfileDeletionOperator(BaseOperator):
         confirmed gone (in a dry run, ``planned_profile_ids`` instead); and ``looked_up_at``. Nothing personal.
     :raises AirflowFailException: when a retry cannot help: a half-filled connection, a key without the scope, a list
         that names no kind of identifier or matches too many profiles.
-    :raises KlaviyoError: for trouble that a retry can mend. The next try looks the list up again and goes on with who
-        is still there.
+    :raises KlaviyoError: for trouble that a retry can mend. On Airflow 3.3 and newer the next try goes on where this
+        one stopped; before, it looks the list up again and goes on with who is still there.
 
     Scopes ``data-privacy:write`` and ``profiles:read``; ``accounts:read`` if the connection has an ``account_id``.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
@@ -88,37 +89,53 @@ class ProfileDeletionOperator(BaseOperator):
         from airflow_provider_klaviyo.lasting import fail_for_good
 
         with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
-            return self._delete(hook)
-
-    def _delete(self, hook: KlaviyoHook) -> dict[str, Any]:
-        import pendulum
-
-        from airflow_provider_klaviyo.deletion.drain import drain
-        from airflow_provider_klaviyo.deletion.plan import make_plan
-
-        looked_up_at = pendulum.now("UTC")
-        with closing(rows(self.profiles, self.sql, self.sql_conn_id, self.parameters)) as listed:
-            plan = make_plan(
-                listed,
-                hook.get_conn(),
-                max_profiles=self.max_profiles,
-                max_profiles_per_identifier=self.max_profiles_per_identifier,
-            )
-        self._announce(plan, hook)
-        results = None if self.only_plan else drain(list(plan.profile_ids), hook.get_conn())
-        result = plan.result(results) | {"looked_up_at": looked_up_at.isoformat()}
+            client = hook.get_conn()
+            result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
         counts = (f"{number:,} {name}" for name, number in result.items() if number and isinstance(number, int))
         self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
         return result
 
-    def _announce(self, plan: Plan, hook: KlaviyoHook) -> None:
+    def _delete(self, client: KlaviyoClient, context: Context) -> dict[str, Any]:
+        from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
+        from airflow_provider_klaviyo.deletion.drain import drain
+
+        checkpoint = Checkpoint(context.get("task_state_store"))
+        work = checkpoint.resume()
+        if work is None:
+            work = self._plan(client)
+            checkpoint.start(work)
+        else:
+            self.log.info("An earlier try got to %s of %s deletions", len(checkpoint.done), len(work.profile_ids))
+        result = work.result(drain(work.profile_ids, client, checkpoint.done, checkpoint.record))
+        checkpoint.finish()
+        return result
+
+    def _plan(self, client: KlaviyoClient) -> Work:
+        import pendulum
+
+        from airflow_provider_klaviyo.deletion.plan import make_plan
+
+        looked_up_at = pendulum.now("UTC").isoformat()
+        with closing(rows(self.profiles, self.sql, self.sql_conn_id, self.parameters)) as listed:
+            plan = make_plan(
+                listed,
+                client,
+                max_profiles=self.max_profiles,
+                max_profiles_per_identifier=self.max_profiles_per_identifier,
+            )
+        self._announce(plan, client)
+        return plan.work(looked_up_at)
+
+    def _announce(self, plan: Plan, client: KlaviyoClient) -> None:
         from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
         from airflow_provider_klaviyo.deletion.progress import duration
 
         number = len(plan.profile_ids)
-        seconds = number * hook.get_conn().settings.interval_seconds(PROFILE_DELETION)
         if self.only_plan:
             then = "A dry run: nobody is deleted"
+        elif number == 0:
+            then = "There is nothing to delete"
         else:
-            then = f"Deleting them takes about {duration(seconds)}" if number else "There is nothing to delete"
+            seconds = number * client.settings.interval_seconds(PROFILE_DELETION)
+            then = f"Deleting them takes about {duration(seconds)}"
         self.log.info("Rows read: %s; profiles in Klaviyo: %s. %s", f"{plan.listed:,}", f"{number:,}", then)

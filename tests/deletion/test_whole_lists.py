@@ -59,7 +59,7 @@ def look_alikes(address: str) -> set[str]:
 
 def erase(listed: list[object], client: KlaviyoClient) -> dict[str, object]:
     plan = make_plan(listed, client)
-    return plan.result(drain(list(plan.profile_ids), client))
+    return plan.work("").result(drain(list(plan.profile_ids), client))
 
 
 @settings(max_examples=150)

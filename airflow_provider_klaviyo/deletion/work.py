@@ -1,0 +1,82 @@
+"""What a plan leaves to do: counts and profile ids, nothing personal, so that Airflow may keep it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from airflow_provider_klaviyo.deletion.outcomes import Outcome, counts, overall
+
+__all__ = ["Work"]
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The profiles to delete, and what is known of the identifiers already.
+
+    :param looked_up_at: ISO time at which the look-up began. No profile created later is among them.
+    :param listed: rows read.
+    :param duplicates: rows that name what an earlier row named.
+    :param settled: how many identifiers have which outcome already.
+    :param matches: for each of the other identifiers, the ids of the profiles it matches.
+    """
+
+    looked_up_at: str
+    listed: int
+    duplicates: int
+    settled: Mapping[Outcome, int]
+    matches: tuple[tuple[str, ...], ...]
+
+    @property
+    def profile_ids(self) -> tuple[str, ...]:
+        """The profiles to delete, each once, in the order they were found."""
+        return tuple(dict.fromkeys(profile_id for matched in self.matches for profile_id in matched))
+
+    def result(self, deletions: Mapping[str, Outcome] | None) -> dict[str, Any]:
+        """Return the counts of the whole list, and the profile ids, as plain JSON values.
+
+        :param deletions: what became of each profile; None when nothing was to be deleted.
+        """
+        outcomes = Counter(self.settled) + Counter(
+            Outcome.PLANNED if deletions is None else overall(deletions[profile_id] for profile_id in matched)
+            for matched in self.matches
+        )
+        result = {"listed": self.listed, "duplicates": self.duplicates, **counts(outcomes)}
+        if deletions is None:
+            ids: dict[str, Any] = {"profile_ids": [], "planned_profile_ids": list(self.profile_ids)}
+        else:
+            # One that was seen by the look-up and is not found by the deletion may have been accepted before, in an
+            # answer that was lost; so it is to be confirmed like the others.
+            ids = {"profile_ids": [one for one, outcome in deletions.items() if outcome is not Outcome.REFUSED]}
+        return result | ids | {"looked_up_at": self.looked_up_at}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "version": VERSION,
+            "looked_up_at": self.looked_up_at,
+            "listed": self.listed,
+            "duplicates": self.duplicates,
+            "settled": {outcome.value: number for outcome, number in self.settled.items()},
+            "matches": [list(matched) for matched in self.matches],
+        }
+
+    @classmethod
+    def from_json(cls, kept: Any) -> Self | None:
+        """Return what `to_json` gave; None for anything else, such as what another version has kept."""
+        try:
+            if kept["version"] != VERSION:
+                return None
+            return cls(
+                looked_up_at=kept["looked_up_at"],
+                listed=kept["listed"],
+                duplicates=kept["duplicates"],
+                settled={Outcome(name): number for name, number in kept["settled"].items()},
+                matches=tuple(map(tuple, kept["matches"])),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
