@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +276,7 @@ def test_rows_of_every_type_are_somebody_or_invalid(database: str, client: Calla
         emulator.add_profile("bob@example.com")
         plan = make_plan(queried(sql, database), client(emulator))
     assert list(plan.profile_ids) == [ada]
-    assert plan.work("").result(None)["invalid"] == 5
+    assert plan.work(datetime.now(UTC)).result(None)["invalid"] == 5
 
 
 def test_a_plan_of_a_query_that_fails_half_way_is_no_plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
@@ -11,6 +12,7 @@ __all__ = ["Checkpoint", "Store"]
 
 WORK: Final = "klaviyo_work"
 DELETIONS: Final = "klaviyo_deletions"
+LONGEST_KEPT: Final = timedelta(days=1)
 LETTERS: Final = {Outcome.REQUESTED: "r", Outcome.ABSENT: "a", Outcome.REFUSED: "x"}
 
 
@@ -38,15 +40,17 @@ class Checkpoint:
         self.done: dict[str, Outcome] = {}
 
     def resume(self) -> Work | None:
-        """Return the work that an earlier try has kept; None when there is none."""
-        if self._store is None:
+        """Return the work that an earlier try has kept; None when there is none of today.
+
+        An older list is read anew: somebody may have been taken off it.
+        """
+        work = Work.from_json(self._store.get(WORK)) if self._store is not None else None
+        if self._store is None or work is None or datetime.now(UTC) - work.began_at > LONGEST_KEPT:
             return None
-        work = Work.from_json(self._store.get(WORK))
-        if work is not None:
-            outcomes = {letter: outcome for outcome, letter in LETTERS.items()}
-            self._letters = str(self._store.get(DELETIONS, ""))
-            done = zip(work.profile_ids, self._letters, strict=False)
-            self.done = {profile_id: outcomes[letter] for profile_id, letter in done}
+        outcomes = {letter: outcome for outcome, letter in LETTERS.items()}
+        self._letters = str(self._store.get(DELETIONS, ""))
+        done = zip(work.profile_ids, self._letters, strict=False)
+        self.done = {profile_id: outcomes[letter] for profile_id, letter in done}
         return work
 
     def start(self, work: Work) -> None:

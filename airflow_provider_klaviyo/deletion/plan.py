@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -105,13 +106,13 @@ class Plan:
                 f"limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
             )
 
-    def work(self, looked_up_at: str) -> Work:
+    def work(self, began_at: datetime) -> Work:
         """Return what is left to do, without the identifiers.
 
-        :param looked_up_at: ISO time at which this plan was begun.
+        :param began_at: when this plan was begun.
         """
         ids = tuple(tuple(profile.id for profile in profiles) for profiles in self.matches.values())
-        return Work(looked_up_at, self.listed, self.duplicates, dict(self.outcomes), ids)
+        return Work(began_at, self.listed, self.duplicates, dict(self.outcomes), ids)
 
     def _settle_one(self, identifier: Identifier, profiles: tuple[Profile, ...]) -> None:
         if not profiles:

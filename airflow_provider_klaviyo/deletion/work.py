@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from airflow_provider_klaviyo.deletion.outcomes import Outcome, counts, overall
@@ -18,14 +19,14 @@ VERSION: Final = 1
 class Work:
     """The profiles to delete, and what is known of the identifiers already.
 
-    :param looked_up_at: ISO time at which the look-up began. No profile created later is among them.
+    :param began_at: when the look-up began. No profile created later is among them.
     :param listed: rows read.
     :param duplicates: rows that name what an earlier row named.
     :param settled: how many identifiers have which outcome already.
     :param matches: for each of the other identifiers, the ids of the profiles it matches.
     """
 
-    looked_up_at: str
+    began_at: datetime
     listed: int
     duplicates: int
     settled: Mapping[Outcome, int]
@@ -52,13 +53,13 @@ class Work:
             # One that was seen by the look-up and is not found by the deletion may have been accepted before, in an
             # answer that was lost; so it is to be confirmed like the others.
             ids = {"profile_ids": [one for one, outcome in deletions.items() if outcome is not Outcome.REFUSED]}
-        return result | ids | {"looked_up_at": self.looked_up_at}
+        return result | ids | {"looked_up_at": self.began_at.isoformat()}
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
             "version": VERSION,
-            "looked_up_at": self.looked_up_at,
+            "began_at": self.began_at.isoformat(),
             "listed": self.listed,
             "duplicates": self.duplicates,
             "settled": {outcome.value: number for outcome, number in self.settled.items()},
@@ -72,7 +73,7 @@ class Work:
             if kept["version"] != VERSION:
                 return None
             return cls(
-                looked_up_at=kept["looked_up_at"],
+                began_at=datetime.fromisoformat(kept["began_at"]).astimezone(UTC),
                 listed=kept["listed"],
                 duplicates=kept["duplicates"],
                 settled={Outcome(name): number for name, number in kept["settled"].items()},

@@ -115,7 +115,7 @@ class ProfileDeletionOperator(BaseOperator):
 
         from airflow_provider_klaviyo.deletion.plan import make_plan
 
-        looked_up_at = pendulum.now("UTC").isoformat()
+        began_at = pendulum.now("UTC")
         with closing(rows(self.profiles, self.sql, self.sql_conn_id, self.parameters)) as listed:
             plan = make_plan(
                 listed,
@@ -124,7 +124,7 @@ class ProfileDeletionOperator(BaseOperator):
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
             )
         self._announce(plan, client)
-        return plan.work(looked_up_at)
+        return plan.work(began_at)
 
     def _announce(self, plan: Plan, client: KlaviyoClient) -> None:
         from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION

@@ -35,7 +35,7 @@ def erase(client: KlaviyoClient, clock: ManualClock, now: Callable[[], datetime]
         looked_up_at = now()
         clock.advance(1)
         plan = make_plan(listed, client)
-        return plan.work(looked_up_at.isoformat()).result(drain(list(plan.profile_ids), client))
+        return plan.work(looked_up_at).result(drain(list(plan.profile_ids), client))
 
     return erase
 

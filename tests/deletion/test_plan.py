@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -20,7 +21,11 @@ from airflow_provider_klaviyo.emulator import Emulator
 
 
 def counts_of(plan: Any) -> dict[str, int]:
-    return {name: number for name, number in plan.work("").result(None).items() if isinstance(number, int) and number}
+    return {
+        name: number
+        for name, number in plan.work(datetime.now(UTC)).result(None).items()
+        if isinstance(number, int) and number
+    }
 
 
 def test_who_is_there_is_planned_and_who_is_not_is_absent(emulator: Emulator, client: KlaviyoClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -59,7 +61,7 @@ def look_alikes(address: str) -> set[str]:
 
 def erase(listed: list[object], client: KlaviyoClient) -> dict[str, object]:
     plan = make_plan(listed, client)
-    return plan.work("").result(drain(list(plan.profile_ids), client))
+    return plan.work(datetime.now(UTC)).result(drain(list(plan.profile_ids), client))
 
 
 @settings(max_examples=150)

@@ -85,6 +85,13 @@ def test_a_retry_neither_looks_up_nor_deletes_again(emulator: Emulator, listed: 
     assert sorted(result["profile_ids"]) == sorted(emulator.deletion_requests)
 
 
+def test_a_list_that_was_looked_up_yesterday_is_read_anew(emulator: Emulator, listed: list[str], store: Store) -> None:
+    die_after(2, listed, store)
+    work = store.get("klaviyo_work")
+    store.set("klaviyo_work", work | {"began_at": "2026-01-01T00:00:00+00:00"})
+    assert delete(listed[:3], store)["requested"] == 1, "two of the three are gone, and the others no longer listed"
+
+
 def test_nothing_personal_is_kept(emulator: Emulator, listed: list[str], store: Store) -> None:
     die_after(2, listed, store)
     assert store.kept
