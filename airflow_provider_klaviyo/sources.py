@@ -85,12 +85,22 @@ def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Generator[dic
 
     :raises SourceError: when the connection is no database, or no column or several are named so.
     """
-    with closing(_database(sql_conn_id).get_conn()) as connection, closing(connection.cursor()) as cursor:
+    with closing(_database(sql_conn_id).get_conn()) as connection, closing(_cursor(connection)) as cursor:
         cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
+        # Before the description: the one of a cursor on the server is there after the first rows only.
+        fetched = cursor.fetchmany(FETCH_SIZE)
         kind, index = _identifier_column(cursor.description)
-        while fetched := cursor.fetchmany(FETCH_SIZE):
+        while fetched:
             for row in fetched:
                 yield {kind: row[index]}
+            fetched = cursor.fetchmany(FETCH_SIZE)
+
+
+def _cursor(connection: Any) -> Any:
+    """Return a cursor that does not read the whole result at once: psycopg does, unless its cursor has a name."""
+    if type(connection).__module__.startswith("psycopg"):
+        return connection.cursor("klaviyo_provider")
+    return connection.cursor()
 
 
 def _database(sql_conn_id: str) -> Any:
