@@ -22,27 +22,36 @@ from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
     tags=["klaviyo", "privacy"],
 )
 def delete_suppressed_profiles() -> None:
-    """Delete in batches, one at a time, and wait until the last profile is gone."""
-    # Ranges of some fifty requests, by their numbers: nothing personal leaves the warehouse.
+    """Check the whole list, delete it batch by batch, and wait until the last profile is gone."""
+    # A join gone wrong must not delete everybody: this fails if the list matches more profiles than could be right.
+    check = ProfileDeletionOperator(
+        task_id="check",
+        sql_conn_id="warehouse",
+        sql="SELECT email FROM suppression_list",
+        max_profiles=1_000,
+        dry_run=True,
+    )
+    # Ranges of some hundred requests, by their numbers: nothing personal leaves the warehouse.
     batches = SQLExecuteQueryOperator(
         task_id="batches",
         conn_id="warehouse",
-        sql="SELECT min(request_id), max(request_id) FROM suppression_list GROUP BY request_id / 50 ORDER BY 1",
+        sql="SELECT min(request_id), max(request_id) FROM suppression_list GROUP BY request_id / 100 ORDER BY 1",
     )
     delete = ProfileDeletionOperator.partial(
         task_id="delete",
         sql_conn_id="warehouse",
-        sql="SELECT email FROM suppression_list WHERE request_id BETWEEN ? AND ?",
+        sql="SELECT email FROM suppression_list WHERE request_id BETWEEN ? AND ? ORDER BY request_id",
         pool="klaviyo_deletions",
     ).expand(parameters=batches.output)
 
-    DeletionConfirmedSensor(
+    confirm = DeletionConfirmedSensor(
         task_id="confirm",
         profiles=delete.output,
         sql_conn_id="warehouse",
         sql="SELECT email FROM suppression_list",
         deferrable=True,
     )
+    check >> batches >> delete >> confirm
 
 
 delete_suppressed_profiles()

@@ -31,7 +31,7 @@ def test_the_example_deletes_everyone_listed_and_nobody_else(
     assert emulator.deleted == present
     assert all(emulator.has_profile(profile_id) for profile_id in others)
     results = airflow.results("delete")
-    assert len(results) == 3
+    assert len(results) == 2
     assert sum(result["requested"] for result in results) == len(present)
     assert sum(result["invalid"] for result in results) == 2
     assert airflow.results("confirm") == [{"confirmed": len(present), "reappeared": 0}]

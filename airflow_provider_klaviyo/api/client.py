@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -33,6 +36,9 @@ __all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
 # 750 look-ups a minute at 300 ms each keep four of these busy.
 CONCURRENCY: Final = 8
 QUERY: Final = "klaviyo_query"
+LOGGED_WAIT_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -101,7 +107,8 @@ class KlaviyoClient:
                 match step:
                     case Send(request):
                         outcome = self._send(request)
-                    case Sleep(seconds):
+                    case Sleep(seconds, reason):
+                        _log_wait(seconds, reason)
                         stopped.wait(seconds)
                     case _:
                         outcome = _pace(self._paces, self.settings, step)
@@ -113,7 +120,7 @@ class KlaviyoClient:
         try:
             response = self._http.request(request.endpoint.method, request.path, **_request_options(request))
         except httpx.RequestError as exc:
-            return NoAnswer(type(exc).__name__)
+            return NoAnswer(_reason(exc))
         return _answer(response)
 
 
@@ -159,7 +166,8 @@ class AsyncKlaviyoClient:
                 match step:
                     case Send(request):
                         outcome = await self._send(request)
-                    case Sleep(seconds):
+                    case Sleep(seconds, reason):
+                        _log_wait(seconds, reason)
                         await asyncio.sleep(seconds)
                     case _:
                         outcome = _pace(self._paces, self.settings, step)
@@ -170,7 +178,7 @@ class AsyncKlaviyoClient:
         try:
             response = await self._http.request(request.endpoint.method, request.path, **_request_options(request))
         except httpx.RequestError as exc:
-            return NoAnswer(type(exc).__name__)
+            return NoAnswer(_reason(exc))
         return _answer(response)
 
 
@@ -209,7 +217,8 @@ def _pace(paces: Paces, settings: Settings, step: Step) -> Slot | None:
     match step:
         case Reserve(endpoint, slot):
             return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot)
-        case Hold(endpoint, seconds):
+        case Hold(endpoint, seconds, reason):
+            _log_wait(seconds, reason)
             paces.hold(settings.quota, endpoint.name, seconds)
         case Heed(endpoint, rate_limit):
             seconds = rate_limit.hold_seconds(settings.interval_seconds(endpoint))
@@ -218,6 +227,12 @@ def _pace(paces: Paces, settings: Settings, step: Step) -> Slot | None:
         case _:
             raise TypeError(f"not a step of a conversation: {type(step).__name__}")
     return None
+
+
+def _log_wait(seconds: float, reason: str) -> None:
+    """Say why nothing seems to happen."""
+    if reason and seconds >= LOGGED_WAIT_SECONDS:
+        log.warning("Waiting %.0f s: %s", seconds, reason)
 
 
 def _client_options(settings: Settings) -> dict[str, Any]:
@@ -263,6 +278,24 @@ def _with_query(request: httpx.Request) -> httpx.Request:
         stream=request.stream,
         extensions=request.extensions,
     )
+
+
+def _reason(exc: BaseException) -> str:
+    """Return the kind of failure in words of our own: the text of an exception may be anybody's."""
+    kind, cause = type(exc).__name__, exc.__cause__ or exc.__context__
+    while cause is not None:
+        for known, words in _CAUSES.items():
+            if isinstance(cause, known):
+                return f"{kind}: {words}"
+        cause = cause.__cause__ or cause.__context__
+    return kind
+
+
+_CAUSES: Final = {
+    socket.gaierror: "the host name is not known",
+    ssl.SSLError: "no TLS, or a certificate that is not trusted",
+    ConnectionRefusedError: "nothing listens there",
+}
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -48,9 +48,10 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait for so long; is sent nothing."""
+    """Wait for so long; is sent nothing. ``reason`` says what trouble is waited out, if it is trouble."""
 
     seconds: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep everybody who shares the pace off an endpoint for so long; is sent nothing."""
+    """Keep everybody who shares the pace off an endpoint for so long, because of ``reason``; is sent nothing."""
 
     endpoint: Endpoint
     seconds: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Heed:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request may or may not have arrived. ``reason`` is the kind of failure, never its text."""
+    """The request may or may not have arrived. ``reason`` is the kind of failure."""
 
     reason: str
 
@@ -115,11 +117,11 @@ def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) ->
             raise error
         wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
         if error.status is not None:
-            yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds))
+            yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
         if wait_seconds > patience_seconds:
             raise _out_of_patience(error, wait_seconds)
         if error.status is None:
-            yield Sleep(wait_seconds)
+            yield Sleep(wait_seconds, str(error))
         patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
         pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
 

@@ -99,8 +99,8 @@ def _check_base_url(base_url: str) -> None:
         )
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
         raise KlaviyoConfigurationError(
-            f"the host must be reached over https, because the API key travels with every call; {url.scheme or 'no'} "
-            "scheme is allowed on this machine's loopback only"
+            "the host must be reached over https, because the API key travels with every call; plain http is for "
+            "this machine's loopback only"
         )
 
 

@@ -178,7 +178,7 @@ def quote_string(value: str) -> str:
 
 def read_profiles(answer: Answer) -> Page:
     """Read a page of profiles."""
-    document = _document(answer)
+    document = _document(answer, GET_PROFILES)
     data = document.get("data")
     if not isinstance(data, list):
         raise KlaviyoAnswerError("Klaviyo's list of profiles has no list in it", status=answer.status)
@@ -187,12 +187,12 @@ def read_profiles(answer: Answer) -> Page:
 
 def read_profile(answer: Answer) -> Profile:
     """Read one profile."""
-    return _profile(_document(answer).get("data"))
+    return _profile(_document(answer, GET_PROFILE).get("data"))
 
 
 def read_account(answer: Answer) -> Account:
     """Read whose key it is: exactly one account."""
-    data = _document(answer).get("data")
+    data = _document(answer, GET_ACCOUNT).get("data")
     if not isinstance(data, list) or len(data) != 1 or not _is_text(_at(data[0], "id")):
         raise KlaviyoAnswerError("Klaviyo did not name exactly one account for this key", status=answer.status)
     name = _at(data[0], "attributes", "contact_information", "organization_name")
@@ -281,12 +281,14 @@ def _token(value: object) -> str | None:
     return value if isinstance(value, str) and re.fullmatch(r"[\w./\[\]-]{1,100}", value, re.ASCII) else None
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(answer: Answer, endpoint: Endpoint) -> dict[str, Any]:
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):
         raise KlaviyoAnswerError(
-            f"Klaviyo's answer of {len(answer.body):,} bytes is not JSON", status=answer.status
+            f"the answer to {endpoint} ({answer.status}, {len(answer.body):,} bytes) is not JSON, so something between "
+            "here and Klaviyo may have given it; try again",
+            status=answer.status,
         ) from None
     if not isinstance(document, dict):
         raise KlaviyoAnswerError("Klaviyo's answer is not a JSON:API document", status=answer.status)

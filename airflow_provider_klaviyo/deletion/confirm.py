@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -116,7 +116,7 @@ class Confirmation:
 
     def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
         """Look for who came back. A profile that was taken for gone and is seen again is outstanding again."""
-        plan = make_plan(chain(self.identifiers, self.source()), client)
+        plan = make_plan(chain(self.identifiers, _valid(self.source())), client)
         self.outstanding = list(dict.fromkeys(self._held(plan)))
         if self.outstanding:
             return None
@@ -133,6 +133,15 @@ class Confirmation:
 
     def _is_new(self, profile: Profile) -> bool:
         return profile.id not in self.profile_ids and _time(profile.created) > self.since
+
+
+def _valid(rows: Iterable[object]) -> Iterator[Identifier]:
+    """Yield what rows name; those that name nothing were counted, and logged, where they were to be deleted."""
+    for row in rows:
+        try:
+            yield Identifier.parse(row)
+        except InvalidIdentifierError:
+            continue
 
 
 def _list(value: object) -> list[object]:

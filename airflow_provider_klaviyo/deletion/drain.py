@@ -43,7 +43,7 @@ def drain(
             outcome = _request(profile_id, client, may_be_refused=_refusal_is_plausible(outcomes))
         except KlaviyoError:
             log.error(  # noqa: TRY400 - the caller raises; a traceback here would be there twice
-                "Stopped: %s. Nothing is lost: a retry goes on with who is still there",
+                "Stopped: %s. Nothing is lost: the others are still to be deleted, by a retry or by the next run",
                 progress.describe(),
             )
             raise

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["settings_from"]
 
+PREFIX: Final = "extra__klaviyo__"
 KNOWN_EXTRAS: Final = {"account_id", "limits", "revision", "timeout", "utilisation"}
 
 
@@ -31,7 +32,7 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     :raises KlaviyoConfigurationError: naming the connection, the field and what belongs there.
     """
     try:
-        _check_extra(connection, extra)
+        extra = _known(connection, extra)
         return Settings(
             api_key=_api_key(connection),
             base_url=_base_url(connection),
@@ -45,9 +46,10 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
         raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
 
 
-def _check_extra(connection: Connection, extra: Mapping[str, Any]) -> None:
-    """Refuse an extra that is not all understood: an account_id that is misspelt, or lost in bad JSON, guards nothing.
+def _known(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra fields by their bare names: the form of Airflow 2.11 sends each with its old prefix too.
 
+    An extra that is not all understood is refused: an account_id that is misspelt, or lost in bad JSON, guards nothing.
     Airflow makes an extra that it cannot read an empty one.
     """
     try:
@@ -56,11 +58,14 @@ def _check_extra(connection: Connection, extra: Mapping[str, Any]) -> None:
         is_object = False
     if not is_object:
         raise KlaviyoConfigurationError('the extra fields must be a JSON object such as {"account_id": "AbC123"}')
-    unknown = sorted(set(extra) - KNOWN_EXTRAS)
+    prefixed = {name.removeprefix(PREFIX): value for name, value in extra.items() if name.startswith(PREFIX)}
+    known = prefixed | {name: value for name, value in extra.items() if not name.startswith(PREFIX)}
+    unknown = sorted(set(known) - KNOWN_EXTRAS)
     if unknown:
         raise KlaviyoConfigurationError(
             f"there is no extra field {unknown[0]!r}; known are {', '.join(sorted(KNOWN_EXTRAS))}"
         )
+    return known
 
 
 def _api_key(connection: Connection) -> str:

@@ -10,7 +10,12 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_klaviyo.api import calls
 from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
-from airflow_provider_klaviyo.api.errors import KlaviyoAccountError, KlaviyoConfigurationError, KlaviyoError
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAccountError,
+    KlaviyoConfigurationError,
+    KlaviyoError,
+    KlaviyoPermissionError,
+)
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.api.wire import Account, Profile
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
@@ -128,8 +133,7 @@ class KlaviyoHook(BaseHook):
         """Tell whether the connection works, and if not, which field or which scope to correct."""
         try:
             with KlaviyoClient(self.get_settings()) as client:
-                account = client.run(calls.get_account(patience_seconds=TEST_PATIENCE_SECONDS))
-                check_account(account, client.settings, self.klaviyo_conn_id)
+                account = self._account_of(client)
                 client.run(_nobody())
         except KlaviyoError as error:
             return False, str(error)
@@ -137,6 +141,17 @@ class KlaviyoHook(BaseHook):
             f"The key works for {account} and may read profiles. Whether it has the scope data-privacy:write shows at "
             "the first deletion only"
         )
+
+    def _account_of(self, client: KlaviyoClient) -> str:
+        """Return whose key it is, in words. Only if the connection names an account must the key be allowed to tell."""
+        try:
+            account = client.run(calls.get_account(patience_seconds=TEST_PATIENCE_SECONDS))
+        except KlaviyoPermissionError:
+            if client.settings.account_id is not None:
+                raise
+            return "an account that it may not name (it lacks the scope accounts:read)"
+        check_account(account, client.settings, self.klaviyo_conn_id)
+        return str(account)
 
     def get_account(self) -> Account:
         """Return the account that the key belongs to.

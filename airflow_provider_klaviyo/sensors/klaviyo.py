@@ -109,12 +109,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(self._overdue()) from error
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. A look that Klaviyo does not answer is followed by the next one, until time is up."""
-        from airflow_provider_klaviyo.api.errors import KlaviyoUnavailableError
+        """Look once. A look without a proper answer is followed by the next one, until time is up."""
+        from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
 
         try:
             counts = self._look(context)
-        except KlaviyoUnavailableError as error:
+        except (KlaviyoUnavailableError, KlaviyoAnswerError) as error:
             self.log.warning("This look brought nothing, the next one may: %s", error)
             counts = None
         return PokeReturnValue(counts is not None, counts)

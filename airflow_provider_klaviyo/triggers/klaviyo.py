@@ -9,7 +9,13 @@ from typing import Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError, KlaviyoError, KlaviyoUnavailableError
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
+    KlaviyoConfigurationError,
+    KlaviyoError,
+    KlaviyoPermissionError,
+    KlaviyoUnavailableError,
+)
 from airflow_provider_klaviyo.deletion.confirm import still_there
 from airflow_provider_klaviyo.deletion.progress import duration
 from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
@@ -17,6 +23,7 @@ from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 __all__ = ["DeletionConfirmedTrigger"]
 
 PATIENCE_SECONDS: Final = 60.0
+PASSING: Final = (KlaviyoUnavailableError, KlaviyoAnswerError)
 FAILURES_IN_A_ROW: Final = 20
 
 
@@ -24,7 +31,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
     """Fires when the last of these profiles is gone from Klaviyo, when the time is up, or when it cannot go on.
 
     Airflow keeps a trigger's arguments as plain text and logs its event, so both hold profile ids, counts and times
-    only. Pauses double from look to look. Twenty looks in a row that Klaviyo does not answer are too many.
+    only. Pauses double from look to look. Twenty looks in a row without a proper answer are too many.
 
     :param klaviyo_conn_id: of Klaviyo.
     :param profile_ids: to wait for.
@@ -76,10 +83,10 @@ class DeletionConfirmedTrigger(BaseTrigger):
                 outstanding, failures = await self._look(outstanding), 0
             except KlaviyoError as error:
                 failures += 1
-                if not isinstance(error, KlaviyoUnavailableError) or failures >= FAILURES_IN_A_ROW:
+                if not isinstance(error, PASSING) or failures >= FAILURES_IN_A_ROW:
                     yield self._failed(error)
                     return
-                self.log.warning("Look %s in a row without an answer: %s", failures, error)
+                self.log.warning("Look %s in a row without a proper answer: %s", failures, error)
             if not outstanding:
                 yield self._event("gone", outstanding)
                 return
@@ -102,5 +109,5 @@ class DeletionConfirmedTrigger(BaseTrigger):
         return TriggerEvent(payload | more)
 
     def _failed(self, error: KlaviyoError) -> TriggerEvent:
-        may_retry = isinstance(error, KlaviyoUnavailableError | KlaviyoAuthenticationError)
+        may_retry = not isinstance(error, KlaviyoConfigurationError | KlaviyoPermissionError)
         return self._event("failed", self.profile_ids, message=str(error), may_retry=may_retry)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -327,3 +329,25 @@ def test_a_proxy_of_the_environment_is_used_and_not_for_loopback(
     outside = Settings(api_key="pk_x", base_url="https://klaviyo.example.com", limits=settings.limits)
     with KlaviyoClient(outside, paces=Paces()) as client, pytest.raises(errors.KlaviyoConnectionError):
         client.run(get_account(patience_seconds=0))
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (socket.gaierror("ada@example.com"), "the host name is not known"),
+        (ssl.SSLCertVerificationError("ada@example.com"), "no TLS, or a certificate that is not trusted"),
+        (ConnectionRefusedError("ada@example.com"), "nothing listens there"),
+    ],
+)
+def test_why_no_connection_came_about_is_told_in_words_of_our_own(
+    cause: Exception, words: str, settings: Settings
+) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("ada@example.com") from cause
+
+    with (
+        KlaviyoClient(settings, paces=Paces(), transport=httpx.MockTransport(fail)) as client,
+        pytest.raises(errors.KlaviyoConnectionError, match=f"ConnectError: {words}") as caught,
+    ):
+        client.run(get_account(patience_seconds=0))
+    assert "ada" not in str(caught.value)

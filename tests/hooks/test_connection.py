@@ -92,6 +92,7 @@ def test_the_host_may_come_in_parts(
         ({"extra": {"limits": "{"}}, "limits must be JSON such as"),
         ({"extra": {"limits": "[]"}}, "limits must be JSON such as"),
         ({"extra": {"limits": 3}}, "limits must be JSON such as"),
+        ({"extra": {"extra__other__account_id": "AbC123"}}, "there is no extra field 'extra__other__account_id'"),
         ({"extra": {"account-id": "AbC123"}}, "there is no extra field 'account-id'; known are account_id, limits"),
         ({"extra": {"limits": {"get_profiles": 750}}}, "limits must be JSON such as"),
         ({"extra": {"limits": {"get_profiles": {"burst": 3}}}}, "limits must be JSON such as"),
@@ -132,3 +133,9 @@ def test_a_connection_that_is_missing_says_what_to_create(read: Read) -> None:
 
 def test_settings_do_not_show_the_key(connection: Connection, read: Read) -> None:
     assert "canary" not in repr(read(connection(password=KEY)))
+
+
+def test_the_form_of_airflow_2_may_send_each_field_twice(connection: Any, read: Any) -> None:
+    extra = {"account_id": "AbC123", "extra__klaviyo__account_id": "AbC123", "extra__klaviyo__utilisation": "0.5"}
+    settings = read(connection(password=KEY, extra=extra))
+    assert (settings.account_id, settings.utilisation) == ("AbC123", 0.5)

@@ -39,9 +39,16 @@ def test_a_bad_key(connect: Connect) -> None:
 @pytest.mark.parametrize("scope", ["accounts:read", "profiles:read"])
 def test_a_missing_scope(emulator: Emulator, connect: Connect, scope: str) -> None:
     emulator.fault("scope_missing", scope=scope)
-    works, message = KlaviyoHook(connect()).test_connection()
+    works, message = KlaviyoHook(connect(account_id=emulator.account.id)).test_connection()
     assert not works
     assert f"lacks the scope {scope}" in message
+
+
+def test_a_key_need_not_name_its_account_unless_the_connection_does(emulator: Emulator, connect: Connect) -> None:
+    emulator.fault("scope_missing", scope="accounts:read")
+    works, message = KlaviyoHook(connect()).test_connection()
+    assert works
+    assert "lacks the scope accounts:read" in message
 
 
 def test_an_unreachable_host(connect: Connect) -> None:
@@ -49,7 +56,7 @@ def test_an_unreachable_host(connect: Connect) -> None:
         url = gone.url
     works, message = KlaviyoHook(connect(host=url)).test_connection()
     assert not works
-    assert "no answer to GET /api/accounts (ConnectError)" in message
+    assert "no answer to GET /api/accounts (ConnectError: nothing listens there)" in message
     assert "connection's host" in message
 
 

@@ -152,13 +152,23 @@ def test_a_key_that_is_refused_is_not_taken_for_everybody_gone(
     faults: list[tuple[str, dict[str, Any]]] = [
         ("key_revoked", {}),
         ("scope_missing", {"scope": "profiles:read"}),
-        ("truncated_json", {}),
     ]
     for fault, options in faults:
         slow_emulator.clear_faults()
         slow_emulator.fault(fault, **options)
         with pytest.raises((KlaviyoError, AirflowFailException)):
             sensor(profiles=result).execute({})
+
+
+def test_an_answer_that_is_none_is_not_taken_for_everybody_gone(
+    slow_emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(slow_emulator)
+    slow_emulator.add_profile(email="jane@example.com")
+    waiting = sensor(profiles=deleted("jane@example.com"))
+    slow_emulator.fault("truncated_json", times=1)
+    assert not waiting.poke({})
+    assert not waiting.poke({})
 
 
 def test_the_wrong_account_confirms_nothing(emulator: Emulator, connect: Callable[..., None]) -> None:

@@ -124,6 +124,12 @@ def test_a_missing_connection_ends_it_with_what_to_create() -> None:
     assert "'klaviyo_nowhere' does not exist" in payload["message"]
 
 
+def test_an_answer_that_is_none_is_borne(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    emulator.fault("truncated_json", endpoint="get_profiles", times=2)
+    assert event_of(trigger(["01J0000000000000000000GONE"]))["status"] == "gone"
+
+
 def test_a_few_looks_without_an_answer_are_borne_and_many_are_not(
     emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
 ) -> None:
