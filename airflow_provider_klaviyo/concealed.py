@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["Concealed", "ConcealedField"]
-
-UNSET: Final = object()
+__all__ = ["Concealed", "ConcealedField", "has_reference"]
 
 
 class Concealed:
@@ -24,10 +23,12 @@ class Concealed:
 
 
 class ConcealedField:
-    """A template field whose value is concealed as soon as Airflow has rendered it.
+    """A template field whose value is concealed as soon as it is data, and no longer what the DAG's author wrote.
 
-    What the DAG's author writes is kept as it is, so that Airflow finds the templates and the XComs in it. Rendering
-    is the first time that the field is set again.
+    What the author wrote is kept as it is, so that Airflow finds the templates and the XComs in it. Data comes in two
+    ways: Airflow sets the field again when it has rendered it; and a mapped task is made with what other tasks
+    returned. The latter must not be rendered: an address with ``{{ … }}`` in it would be run as a template, and name
+    somebody else.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -37,5 +38,15 @@ class ConcealedField:
         return self if instance is None else instance.__dict__.get(self._name)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        is_first = instance.__dict__.get(self._name, UNSET) is UNSET
-        instance.__dict__[self._name] = value if is_first or isinstance(value, Concealed) else Concealed(value)
+        is_written = self._name not in instance.__dict__ and not getattr(instance, "_BaseOperator__from_mapped", False)
+        as_it_is = value is None or is_written or isinstance(value, Concealed) or has_reference(value)
+        instance.__dict__[self._name] = value if as_it_is else Concealed(value)
+
+
+def has_reference(value: Any) -> bool:
+    """Tell whether a value holds another task's output that is still to be filled in."""
+    if isinstance(value, Mapping):
+        return any(map(has_reference, value.values()))
+    if isinstance(value, list | tuple | set):
+        return any(map(has_reference, value))
+    return hasattr(value, "iter_references")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
@@ -40,8 +41,8 @@ def check_query(sql: str | None, sql_conn_id: str | None, parameters: Any) -> No
     """
     if sql is not None and not sql_conn_id:
         raise SourceError("sql=… needs sql_conn_id=…, the connection of the database to ask")
-    if sql is None and (sql_conn_id or parameters):
-        raise SourceError("sql_conn_id and parameters belong to sql=…, which is missing")
+    if sql is None and parameters:
+        raise SourceError("parameters belong to sql=…, which is missing")
 
 
 def rows(profiles: Any, sql: str | None, sql_conn_id: str | None, parameters: Any) -> Generator[object]:
@@ -61,7 +62,7 @@ def listed(profiles: Any) -> Generator[object]:
     """
     if isinstance(profiles, Concealed):
         profiles = profiles.value
-    if isinstance(profiles, str) and profiles.lstrip().startswith(("[", "{", "(")):
+    if isinstance(profiles, str) and re.fullmatch(r"\s*(\[.*\]|\{.*\}|\(.*\))\s*", profiles, re.DOTALL):
         raise SourceError(
             "profiles is the text of a list, not a list: a template gives text. Hand over another task's output itself "
             "(profiles=task.output), or set render_template_as_native_obj=True on the DAG"
@@ -89,16 +90,19 @@ def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Generator[dic
         cursor.execute(sql, parameters) if parameters else cursor.execute(sql)
         # Before the description: the one of a cursor on the server is there after the first rows only.
         fetched = cursor.fetchmany(FETCH_SIZE)
-        kind, index = _identifier_column(cursor.description)
+        kind, name, index = _identifier_column(cursor.description)
         while fetched:
             for row in fetched:
-                yield {kind: row[index]}
+                yield {kind: row[name] if isinstance(row, Mapping) else row[index]}
             fetched = cursor.fetchmany(FETCH_SIZE)
 
 
 def _cursor(connection: Any) -> Any:
-    """Return a cursor that does not read the whole result at once: psycopg does, unless its cursor has a name."""
-    if type(connection).__module__.startswith("psycopg"):
+    """Return a cursor that does not read the whole result at once.
+
+    psycopg's does, unless it has a name, which it may have within a transaction only.
+    """
+    if type(connection).__module__.startswith("psycopg") and not connection.autocommit:
         return connection.cursor("klaviyo_provider")
     return connection.cursor()
 
@@ -113,17 +117,18 @@ def _database(sql_conn_id: str) -> Any:
     return hook
 
 
-def _identifier_column(description: Sequence[Sequence[Any]] | None) -> tuple[str, int]:
+def _identifier_column(description: Sequence[Sequence[Any]] | None) -> tuple[str, str, int]:
+    """Return the kind, the name and the place of the one column that holds identifiers."""
     from airflow_provider_klaviyo.deletion.identifiers import Kind
 
     kinds = ", ".join(Kind)
-    names = [str(column[0]).lower() for column in description or ()]
-    found = [(name, index) for index, name in enumerate(names) if name in list(Kind)]
+    names = [str(column[0]) for column in description or ()]
+    found = [(name.lower(), name, index) for index, name in enumerate(names) if name.lower() in list(Kind)]
     if not found:
         raise SourceError(f"the query must return a column named one of {kinds}: write SELECT … AS email")
     if len(found) > 1:
         raise SourceError(
-            f"the query returns {len(found)} columns of identifiers ({', '.join(name for name, _ in found)}), but a "
+            f"the query returns {len(found)} columns of identifiers ({', '.join(kind for kind, _, _ in found)}), but a "
             "row names a person once: select one of them, or list one identifier a row with UNION ALL"
         )
     return found[0]

@@ -31,7 +31,8 @@ def delete_suppressed_profiles() -> None:
         max_profiles=1_000,
         dry_run=True,
     )
-    # Ranges of some hundred requests, by their numbers: nothing personal leaves the warehouse.
+    # Ranges of some hundred requests, by their numbers: nothing personal leaves the warehouse. The whole division and
+    # the ? are SQLite's; write them as your warehouse does.
     batches = SQLExecuteQueryOperator(
         task_id="batches",
         conn_id="warehouse",

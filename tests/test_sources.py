@@ -110,7 +110,6 @@ def test_what_is_no_list_is_refused_and_not_shown(profiles: object) -> None:
         ([A], "SELECT 1", "db", None, "not both"),
         (None, "SELECT 1", None, None, "needs sql_conn_id"),
         (None, "SELECT 1", "", None, "needs sql_conn_id"),
-        ([A], None, "db", None, "belong to sql"),
         ([A], None, None, {"day": 1}, "belong to sql"),
     ],
 )

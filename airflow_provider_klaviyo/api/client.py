@@ -27,6 +27,7 @@ from airflow_provider_klaviyo.api.conversation import (
     Sleep,
     Step,
 )
+from airflow_provider_klaviyo.api.errors import KlaviyoError
 from airflow_provider_klaviyo.api.pace import Paces, Slot, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings, is_loopback
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
@@ -114,6 +115,9 @@ class KlaviyoClient:
                         outcome = _pace(self._paces, self.settings, step)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except KlaviyoError as error:
+            # Without the frames of the conversation, whose variables are addresses: some reporters show variables.
+            raise error.with_traceback(None) from None
         raise _StoppedError
 
     def _send(self, request: Request) -> Answer | NoAnswer:
@@ -173,6 +177,8 @@ class AsyncKlaviyoClient:
                         outcome = _pace(self._paces, self.settings, step)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except KlaviyoError as error:
+            raise error.with_traceback(None) from None
 
     async def _send(self, request: Request) -> Answer | NoAnswer:
         try:

@@ -91,6 +91,7 @@ def _check_base_url(base_url: str) -> None:
     try:
         url = urlsplit(base_url)
         host, _ = url.hostname, url.port
+        (host or "").encode("idna")
     except ValueError:
         host = None
     if not host or not PLAIN_ADDRESS.fullmatch(base_url):

@@ -13,7 +13,6 @@ __all__ = ["Checkpoint", "Store"]
 WORK: Final = "klaviyo_work"
 DELETIONS: Final = "klaviyo_deletions"
 LONGEST_KEPT: Final = timedelta(days=1)
-LETTERS: Final = {Outcome.REQUESTED: "r", Outcome.ABSENT: "a", Outcome.REFUSED: "x"}
 
 
 class Store(Protocol):
@@ -27,46 +26,55 @@ class Store(Protocol):
 
 
 class Checkpoint:
-    """Keeps the work of a task, and for each profile of it in turn, one letter: what became of its deletion.
-
-    `done` is what earlier tries have done of the work.
+    """Keeps the work of a task, and how far it is done. `done` is what earlier tries have done of it.
 
     :param store: None where there is none, as before Airflow 3.3; then nothing is kept, and every try starts over.
+    :param occasion: tells the tries of one task from those after it was changed or cleared. A list that was wrong is
+        corrected by just that, and must not be worked off any further.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None, occasion: str) -> None:
         self._store = store
-        self._letters = ""
+        self._occasion = occasion
+        self._number = 0
+        self._others: dict[str, list[int]] = {Outcome.ABSENT.value: [], Outcome.REFUSED.value: []}
         self.done: dict[str, Outcome] = {}
 
     def resume(self) -> Work | None:
-        """Return the work that an earlier try has kept; None when there is none of today.
+        """Return the work that an earlier try on the same occasion has kept; None when there is none of today.
 
         An older list is read anew: somebody may have been taken off it.
         """
-        work = Work.from_json(self._store.get(WORK)) if self._store is not None else None
-        if self._store is None or work is None or datetime.now(UTC) - work.began_at > LONGEST_KEPT:
+        kept = self._store.get(WORK) if self._store is not None else None
+        if self._store is None or not isinstance(kept, dict) or kept.get("occasion") != self._occasion:
             return None
-        outcomes = {letter: outcome for outcome, letter in LETTERS.items()}
-        self._letters = str(self._store.get(DELETIONS, ""))
-        done = zip(work.profile_ids, self._letters, strict=False)
-        self.done = {profile_id: outcomes[letter] for profile_id, letter in done}
+        work = Work.from_json(kept.get("work"))
+        if work is None or datetime.now(UTC) - work.began_at > LONGEST_KEPT:
+            return None
+        progress = self._store.get(DELETIONS, {"number": 0})
+        self._number = progress["number"]
+        self._others |= {name: places for name, places in progress.items() if name in self._others}
+        self.done = dict.fromkeys(work.profile_ids[: self._number], Outcome.REQUESTED)
+        for name, places in self._others.items():
+            self.done |= {work.profile_ids[place]: Outcome(name) for place in places}
         return work
 
     def start(self, work: Work) -> None:
         """Keep the work that is to be done."""
         if self._store is not None:
             self._store.delete(DELETIONS)
-            self._store.set(WORK, work.to_json())
+            self._store.set(WORK, {"occasion": self._occasion, "work": work.to_json()})
 
     def record(self, outcome: Outcome) -> None:
         """Keep what became of the next profile."""
         if self._store is not None:
-            self._letters += LETTERS[outcome]
-            self._store.set(DELETIONS, self._letters)
+            if outcome is not Outcome.REQUESTED:
+                self._others[outcome.value].append(self._number)
+            self._number += 1
+            self._store.set(DELETIONS, {"number": self._number, **self._others})
 
     def finish(self) -> None:
-        """Forget everything: a task that is cleared after it succeeded is to look its list up anew."""
+        """Forget everything."""
         if self._store is not None:
             self._store.delete(WORK)
             self._store.delete(DELETIONS)

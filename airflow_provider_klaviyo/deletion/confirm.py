@@ -12,6 +12,7 @@ from typing import Any, Self
 from airflow_provider_klaviyo.api.calls import find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
+from airflow_provider_klaviyo.api.errors import KlaviyoAccountError
 from airflow_provider_klaviyo.api.wire import PAGE_SIZE, Profile
 from airflow_provider_klaviyo.deletion.identifiers import (
     Identifier,
@@ -51,6 +52,7 @@ class Confirmation:
     :param profile_ids: of profiles whose deletion was requested.
     :param identifiers: to be waited for as well: whatever profile holds one of them now and is not new.
     :param source: yields identifiers that only serve to see who came back.
+    :param requested_on: the account id and the connection id of each deletion result, where it names them.
     :param outstanding: the profiles still there at the last look; None before the first.
     """
 
@@ -58,6 +60,7 @@ class Confirmation:
     profile_ids: dict[str, None] = field(default_factory=dict)
     identifiers: dict[Identifier, None] = field(default_factory=dict)
     source: Callable[[], Iterable[object]] = field(default=tuple)
+    requested_on: set[tuple[str | None, str | None]] = field(default_factory=set)
     outstanding: list[str] | None = None
 
     @classmethod
@@ -76,6 +79,11 @@ class Confirmation:
         confirmation.since = min(confirmation.since, now)
         return confirmation
 
+    @property
+    def watched(self) -> list[str]:
+        """The profiles to ask for next: the outstanding ones, or all that are known before the first look."""
+        return self.outstanding or list(self.profile_ids)
+
     def look(self, client: KlaviyoClient) -> dict[str, int] | None:
         """Ask for what is outstanding; return the counts by outcome once nothing is, and None until then."""
         if self.outstanding is None:
@@ -93,6 +101,7 @@ class Confirmation:
                 "a mapping with profile_ids must be the result of a ProfileDeletionOperator, as it came from its task"
             ) from None
         self.profile_ids.update(dict.fromkeys(ids))
+        self.requested_on.add((result.get("account_id"), result.get("klaviyo_conn_id")))
 
     def _add_identifier(self, item: object) -> None:
         try:
@@ -125,11 +134,30 @@ class Confirmation:
             log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{refused:,}")
         reappeared = len({one.id for profiles in plan.matches.values() for one in profiles if self._is_new(one)})
         if reappeared:
-            log.warning("%s of those deleted are back under a new profile", f"{reappeared:,}")
+            log.warning("%s new profiles hold an identifier of the list", f"{reappeared:,}")
         return {
             Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - refused - reappeared),
             Outcome.REAPPEARED.value: reappeared,
         }
+
+    def check_account(self, account_id: str | None, conn_id: str) -> None:
+        """Refuse to look for profiles of one account in another, where all of them would seem to be gone.
+
+        :param account_id: of the connection that is to be asked, where it names one.
+        :param conn_id: the connection's own id, which decides where an account is not named.
+        :raises KlaviyoAccountError: naming both.
+        """
+        for requested_account_id, requested_conn_id in self.requested_on:
+            if account_id is not None and requested_account_id is not None:
+                is_other = account_id != requested_account_id
+            else:
+                is_other = requested_conn_id not in (None, conn_id)
+            if is_other:
+                raise KlaviyoAccountError(
+                    f"the deletions were requested on connection {requested_conn_id!r} (account "
+                    f"{requested_account_id}), but connection {conn_id!r} (account {account_id}) is asked whether they "
+                    "are done. Give the sensor the same klaviyo_conn_id, or fill in the account id of both connections"
+                )
 
     def _is_new(self, profile: Profile) -> bool:
         return profile.id not in self.profile_ids and _time(profile.created) > self.since

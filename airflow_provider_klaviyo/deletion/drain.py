@@ -51,6 +51,11 @@ def drain(
         if record is not None:
             record(outcome)
         progress.advance()
+    if len(outcomes) > 1 and set(outcomes.values()) == {Outcome.REFUSED}:
+        raise KlaviyoInvalidRequestError(
+            f"Klaviyo refused every one of the {len(outcomes):,} deletions, which says more about the requests than "
+            "about the profiles; the warnings above have its error ids"
+        )
     return outcomes
 
 

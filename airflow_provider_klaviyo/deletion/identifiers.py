@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Self
+from uuid import UUID
 
 from airflow_provider_klaviyo.api.wire import PROFILE_ID
 
@@ -49,7 +51,7 @@ class Identifier:
     """A normalised identifier. Its repr does not show the value, and two are equal when they name the same.
 
     :param spelling: an e-mail address as it was listed, where that is not in lower case. Klaviyo is said to keep
-        addresses in lower case and compares them letter by letter; asking for both is right either way.
+        addresses in lower case and compares them letter by letter; asking for both costs little.
     """
 
     kind: Kind
@@ -91,8 +93,8 @@ class Identifier:
 
         :raises InvalidIdentifierError: for a value that cannot be of its kind.
         """
-        if kind is Kind.EXTERNAL_ID and type(value) is int:
-            value = str(value)
+        if kind is Kind.EXTERNAL_ID:
+            value = _external_id_text(value)
         if not isinstance(value, str):
             raise InvalidIdentifierError(f"{_article(value)}, not text")
         normalised = _NORMALISE[kind](value)
@@ -118,7 +120,7 @@ def _guess_kind(text: str) -> Kind:
         return Kind.EMAIL
     if text.startswith("+"):
         return Kind.PHONE_NUMBER
-    if ULID.fullmatch(text):
+    if ULID.fullmatch(text.upper()):
         return Kind.ID
     raise InvalidIdentifierError(
         'neither an e-mail address, nor a phone number with +, nor a profile id; for others write {"external_id": …}'
@@ -132,8 +134,10 @@ def _email(value: str) -> str:
         raise InvalidIdentifierError("not an e-mail address: no single @ with something on both sides")
     if len(text) > LONGEST_EMAIL:
         raise InvalidIdentifierError(f"longer than the {LONGEST_EMAIL} characters of an e-mail address in Klaviyo")
-    if not text.isprintable() or any(character.isspace() for character in text):
-        raise InvalidIdentifierError("white space or unprintable characters inside an e-mail address")
+    if not text.isprintable() or any(character.isspace() or character in "<>()[],;:" for character in text):
+        raise InvalidIdentifierError("white space, brackets, commas or colons, which an e-mail address has not")
+    if "" in domain.split("."):
+        raise InvalidIdentifierError("not an e-mail address: a dot too many after the @")
     return "".join(map(_lower, text))
 
 
@@ -155,7 +159,15 @@ def _profile_id(value: str) -> str:
     text = value.strip()
     if not PROFILE_ID.fullmatch(text):
         raise InvalidIdentifierError("not a Klaviyo profile id: up to 64 letters and digits")
-    return text
+    return text.upper() if ULID.fullmatch(text.upper()) else text
+
+
+def _external_id_text(value: object) -> object:
+    """Return the text of a whole number or a UUID, which customers' ids often are in a warehouse; else the value."""
+    is_whole = type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == int(value))
+    if is_whole:
+        return str(int(value))  # type: ignore[call-overload]
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _external_id(value: str) -> str:

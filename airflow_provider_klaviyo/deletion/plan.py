@@ -90,15 +90,23 @@ class Plan:
 
         :raises PlanTooLargeError: as soon as there are more profiles than allowed.
         """
-        holders = _holders(batch, found)
+        holders, unasked = _holders(batch, found)
+        if unasked:
+            log.warning(
+                "Klaviyo answered with %s profiles that do not match the filter; they are ignored, and who was not "
+                "found by the same call is held, because one of them may be theirs",
+                unasked,
+            )
         refused = set(found.refused)
         for identifier in batch.identifiers:
             profiles = tuple(holders[identifier.value].values())
-            if profiles or refused.isdisjoint(identifier.spellings):
-                self._settle_one(identifier, profiles)
-            else:
+            if profiles:
+                self._settle_found(identifier, profiles)
+            elif not refused.isdisjoint(identifier.spellings):
                 self.outcomes[Outcome.REFUSED] += 1
                 self.refused.append(identifier)
+            else:
+                self.outcomes[Outcome.HELD if unasked else Outcome.ABSENT] += 1
         if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
             raise PlanTooLargeError(
                 f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
@@ -114,10 +122,8 @@ class Plan:
         ids = tuple(tuple(profile.id for profile in profiles) for profiles in self.matches.values())
         return Work(began_at, self.listed, self.duplicates, dict(self.outcomes), ids)
 
-    def _settle_one(self, identifier: Identifier, profiles: tuple[Profile, ...]) -> None:
-        if not profiles:
-            self.outcomes[Outcome.ABSENT] += 1
-        elif self.max_profiles_per_identifier is not None and len(profiles) > self.max_profiles_per_identifier:
+    def _settle_found(self, identifier: Identifier, profiles: tuple[Profile, ...]) -> None:
+        if self.max_profiles_per_identifier is not None and len(profiles) > self.max_profiles_per_identifier:
             self.outcomes[Outcome.HELD] += 1
             log.warning(
                 "An identifier matches %s profiles, more than max_profiles_per_identifier=%s: held back, not deleted. "
@@ -159,6 +165,8 @@ def make_plan(
     for batch, found in client.run_each(conversations):
         plan.settle(batch, found)
         progress.advance(len(batch.identifiers))
+    if 0 < plan.listed == plan.outcomes[Outcome.INVALID]:
+        log.error("None of the %s rows can be an identifier: is it the right column?", f"{plan.listed:,}")
     return plan
 
 
@@ -185,8 +193,8 @@ def _look_up(batch: Batch) -> Conversation[tuple[Batch, Found]]:
     return batch, (yield from find_profiles(batch.kind, batch.values))
 
 
-def _holders(batch: Batch, found: Found) -> dict[str, dict[str, Profile]]:
-    """Return, for each identifier's value, the profiles that hold it, by their ids."""
+def _holders(batch: Batch, found: Found) -> tuple[dict[str, dict[str, Profile]], int]:
+    """Return, for each identifier's value, the profiles that hold it, by their ids; and how many hold none of them."""
     holders: dict[str, dict[str, Profile]] = {identifier.value: {} for identifier in batch.identifiers}
     unasked = 0
     for profile in found.profiles:
@@ -195,9 +203,7 @@ def _holders(batch: Batch, found: Found) -> dict[str, dict[str, Profile]]:
             holders[value][profile.id] = profile
         else:
             unasked += 1
-    if unasked:
-        log.warning("Klaviyo answered with %s profiles that do not match the filter; they are ignored", unasked)
-    return holders
+    return holders, unasked
 
 
 def _value_of(profile: Profile, kind: Kind) -> str | None:

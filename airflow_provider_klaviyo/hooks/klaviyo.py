@@ -174,16 +174,19 @@ class KlaviyoHook(BaseHook):
     def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
         """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
 
-        :param kind: ``id``, ``email`` (in lower case), ``phone_number`` (``+15005550006``) or ``external_id``.
+        :param kind: ``id``, ``email`` (in lower case, as Klaviyo keeps it), ``phone_number`` (``+15005550006``) or
+            ``external_id``.
         :param values: any number; 100 are looked up at a time.
         :raises KlaviyoInvalidRequestError: when Klaviyo will not look some of them up.
 
         Scope ``profiles:read``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_profiles
         """
-        asked_for = {value.lower() for value in values}
+        if isinstance(values, str):
+            raise KlaviyoConfigurationError("values must be a list of values, not one text")
+        asked_for = frozenset(values)
         found = self.get_conn().run(calls.find_all_profiles(kind, values))
-        return tuple(profile for profile in found if (getattr(profile, kind) or "").lower() in asked_for)
+        return tuple(profile for profile in found if getattr(profile, kind) in asked_for)
 
     def request_profile_deletion(
         self, *, profile_id: str | None = None, email: str | None = None, phone_number: str | None = None
@@ -199,9 +202,9 @@ class KlaviyoHook(BaseHook):
         Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
         """
         given = {"id": profile_id, "email": email, "phone_number": phone_number}
-        named = [(kind, value) for kind, value in given.items() if value]
-        if len(named) != 1:
-            raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number")
+        named = [(kind, value) for kind, value in given.items() if value is not None]
+        if len(named) != 1 or not named[0][1].strip():
+            raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number, not an empty one")
         self.get_conn().run(calls.request_profile_deletion(*named[0]))
 
 

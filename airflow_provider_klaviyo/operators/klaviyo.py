@@ -42,7 +42,8 @@ class ProfileDeletionOperator(BaseOperator):
     :param dry_run: look everyone up, say what would be deleted, and delete nothing.
     :returns: ``listed`` rows, of which ``duplicates``; the others counted by outcome: ``requested``, ``absent``,
         ``invalid``, ``refused``, ``held``, and ``planned`` in a dry run; the ``profile_ids`` to be
-        confirmed gone (in a dry run, ``planned_profile_ids`` instead); and ``looked_up_at``. Nothing personal.
+        confirmed gone (in a dry run, ``planned_profile_ids`` instead); ``looked_up_at``; and whose profiles they are,
+        ``account_id`` and ``klaviyo_conn_id``. Nothing personal.
     :raises AirflowFailException: when a retry cannot help: a half-filled connection, a key without the scope, a list
         that names no kind of identifier or matches too many profiles.
     :raises KlaviyoError: for trouble that a retry can mend. On Airflow 3.3 and newer the next try goes on where this
@@ -91,6 +92,7 @@ class ProfileDeletionOperator(BaseOperator):
         with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
             client = hook.get_conn()
             result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
+            result |= {"account_id": client.settings.account_id, "klaviyo_conn_id": self.klaviyo_conn_id}
         counts = (f"{number:,} {name}" for name, number in result.items() if number and isinstance(number, int))
         self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
         return result
@@ -99,7 +101,7 @@ class ProfileDeletionOperator(BaseOperator):
         from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
         from airflow_provider_klaviyo.deletion.drain import drain
 
-        checkpoint = Checkpoint(context.get("task_state_store"))
+        checkpoint = Checkpoint(context.get("task_state_store"), self._occasion(client, context))
         work = checkpoint.resume()
         if work is None:
             work = self._plan(client)
@@ -109,6 +111,16 @@ class ProfileDeletionOperator(BaseOperator):
         result = work.result(drain(work.profile_ids, client, checkpoint.done, checkpoint.record))
         checkpoint.finish()
         return result
+
+    def _occasion(self, client: KlaviyoClient, context: Context) -> str:
+        """Return a keyed digest of what must be the same for a retry to go on; clearing a task raises its max_tries."""
+        from hashlib import blake2b
+
+        ti = context.get("ti")
+        query = (self.sql, self.sql_conn_id, self.parameters)
+        limits = (self.max_profiles, self.max_profiles_per_identifier)
+        same = repr((getattr(ti, "max_tries", None), query, limits, client.settings.quota))
+        return blake2b(same.encode(), key=client.settings.api_key.encode()[:64], digest_size=16).hexdigest()
 
     def _plan(self, client: KlaviyoClient) -> Work:
         import pendulum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_klaviyo.concealed import ConcealedField
-from airflow_provider_klaviyo.sources import SourceError, check_query, listed, queried
+from airflow_provider_klaviyo.sources import check_query, listed, queried
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -49,10 +49,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     :param max_wait: that the pauses grow to.
     :param timeout: after which to give up; 14 days.
     :param mode: ``reschedule``, or ``poke`` to hold a worker while waiting for something short.
-    :returns: the counts ``confirmed`` (gone) and ``reappeared``.
+    :returns: how many have ``reappeared``, which is how many new profiles hold a listed identifier; and how many are
+        ``confirmed`` gone, which is all the others. Who was who is not known here, so somebody who was absent and has
+        signed up since counts as one who came back, and ``confirmed`` is rather too low than too high.
     :raises AirflowSensorTimeout: when time is up, with how many are outstanding and since when; with ``soft_fail``
         the task is skipped instead.
-    :raises AirflowFailException: when a retry cannot help.
+    :raises AirflowFailException: when a retry cannot help, such as when the profiles were deleted on another account.
 
     Scope ``profiles:read``; ``accounts:read`` if the connection has an ``account_id``.
     Source: https://developers.klaviyo.com/en/reference/get_profiles
@@ -101,7 +103,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, or the way that ``mode`` says, and return the counts."""
         if self.deferrable:
-            counts = self._look(context)
+            counts = self._try_to_look(context)
             return counts if counts is not None else self._wait(time.time() + self.timeout)
         try:
             return super().execute(context)
@@ -110,13 +112,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. A look without a proper answer is followed by the next one, until time is up."""
-        from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
-
-        try:
-            counts = self._look(context)
-        except (KlaviyoUnavailableError, KlaviyoAnswerError) as error:
-            self.log.warning("This look brought nothing, the next one may: %s", error)
-            counts = None
+        counts = self._try_to_look(context)
         return PokeReturnValue(counts is not None, counts)
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, int] | None:
@@ -127,13 +123,26 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
         match event:
             case {"status": "gone", "since": str(since), "deadline": float(deadline)}:
-                counts = self._look(context, datetime.fromisoformat(since), outstanding=[])
+                counts = self._try_to_look(context, datetime.fromisoformat(since), outstanding=[])
                 return counts if counts is not None else self._wait(deadline)
             case {"status": "timeout", "outstanding": int(outstanding), "since": str(since)}:
                 raise AirflowSensorTimeout(self._overdue(outstanding, since))
             case {"status": "failed", "message": str(message), "may_retry": bool(may_retry)}:
                 raise (KlaviyoError if may_retry else AirflowFailException)(message)
         raise ValueError("the trigger sent an event that it never sends; nothing is confirmed")
+
+    def _try_to_look(
+        self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
+    ) -> dict[str, int] | None:
+        from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
+
+        try:
+            return self._look(context, since, outstanding)
+        except (KlaviyoUnavailableError, KlaviyoAnswerError) as error:
+            if self.deferrable and (self._confirmation is None or not self._confirmation.watched):
+                raise  # It is not known yet which profiles to wait for, and a trigger gets nothing else.
+            self.log.warning("This look brought nothing, the next one may: %s", error)
+            return None
 
     def _look(
         self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
@@ -148,7 +157,9 @@ class DeletionConfirmedSensor(BaseSensorOperator):
                     listed(self.profiles), since or self._first_look(context), self._source
                 )
                 self._confirmation.outstanding = outstanding
-            counts = self._confirmation.look(hook.get_conn())
+            client = hook.get_conn()
+            self._confirmation.check_account(client.settings.account_id, self.klaviyo_conn_id)
+            counts = self._confirmation.look(client)
         if counts is None:
             self.log.info("%s profiles are still there", f"{len(self._confirmation.outstanding or ()):,}")
         else:
@@ -174,17 +185,16 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def _wait(self, deadline: float) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
-        if self._confirmation is None or not self._confirmation.outstanding:
-            raise SourceError("there is nothing to wait for")
+        confirmation = cast("Confirmation", self._confirmation)
         longest = self.max_wait.total_seconds() if self.max_wait is not None else self.timeout
         self.defer(
             trigger=DeletionConfirmedTrigger(
                 klaviyo_conn_id=self.klaviyo_conn_id,
-                profile_ids=self._confirmation.outstanding,
-                since=self._confirmation.since.isoformat(),
+                profile_ids=confirmation.watched,
+                since=confirmation.since.isoformat(),
                 deadline=deadline,
-                pause_seconds=self.poke_interval,
-                longest_pause_seconds=longest if self.exponential_backoff else self.poke_interval,
+                pause_seconds=max(1.0, self.poke_interval),
+                longest_pause_seconds=max(1.0, longest if self.exponential_backoff else self.poke_interval),
             ),
             method_name="execute_complete",
             # The trigger keeps the time itself, and says how many are outstanding; this is for a triggerer that died.

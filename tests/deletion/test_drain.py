@@ -88,6 +88,12 @@ def test_five_refusals_before_anything_else_are_not(connect: Connect) -> None:
     assert asked == list("ABCDE")
 
 
+def test_two_refusals_are_not_either_when_there_is_nothing_else(connect: Connect) -> None:
+    with pytest.raises(KlaviyoInvalidRequestError, match="every one of the 2 deletions"):
+        drain(["A", "B"], connect(handler=refusing("A", "B")))
+    assert drain(["A"], connect(handler=refusing("A"))) == {"A": Outcome.REFUSED}
+
+
 def test_many_refusals_after_a_success_are_outcomes(connect: Connect) -> None:
     ids = ["A", *(f"B{number}" for number in range(20))]
     outcomes = drain(ids, connect(handler=refusing(*ids[1:])))

@@ -93,10 +93,14 @@ def test_a_profile_that_was_not_asked_for_is_left_alone(
     assert "stranger" not in caplog.text
 
 
-def test_a_profile_that_was_not_asked_for_makes_nobody_present(emulator: Emulator, client: KlaviyoClient) -> None:
+def test_a_profile_that_was_not_asked_for_makes_nobody_present_and_nobody_absent(
+    emulator: Emulator, client: KlaviyoClient
+) -> None:
     emulator.add_profile("stranger@example.com")
     emulator.fault("unasked_profile")
-    assert counts_of(make_plan(["nobody@example.com"], client)) == {"listed": 1, "absent": 1}
+    plan = make_plan(["nobody@example.com"], client)
+    assert counts_of(plan) == {"listed": 1, "held": 1}
+    assert not plan.profile_ids
 
 
 def test_a_list_that_matches_too_many_is_refused_as_a_whole(emulator: Emulator, client: KlaviyoClient) -> None:
@@ -160,9 +164,10 @@ def test_twenty_invalid_rows_are_logged_by_number_and_reason_and_then_no_more(
 ) -> None:
     plan = make_plan((f"canary {number}" for number in range(100)), client)
     assert counts_of(plan) == {"listed": 100, "invalid": 100}
-    assert len(caplog.records) == 21
+    assert len(caplog.records) == 22
     assert "Row 20 cannot be an identifier" in caplog.text
     assert "Row 21" not in caplog.text
+    assert "None of the 100 rows can be an identifier: is it the right column?" in caplog.text
     assert "canary" not in caplog.text
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError, KlaviyoRateLimitError
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAuthenticationError,
+    KlaviyoError,
+    KlaviyoRateLimitError,
+)
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.operators.klaviyo import ProfileDeletionOperator
 
@@ -250,6 +255,43 @@ def test_what_another_task_hands_over_is_refused_when_the_task_starts(
     with pytest.raises(AirflowFailException):
         operator.execute({})
     assert emulator.calls() == 0
+
+
+def test_a_default_connection_for_queries_does_not_get_in_the_way() -> None:
+    ProfileDeletionOperator(task_id="delete", profiles=["jane@example.com"], sql_conn_id="warehouse")
+
+
+def test_what_another_task_returned_is_not_run_as_a_template() -> None:
+    """Airflow renders what comes through `expand_kwargs`; an address with a template in it would name somebody else."""
+    mapped = ProfileDeletionOperator.partial(task_id="delete").expand_kwargs([])
+    operator: Any = mapped.unmap({"profiles": ["{{ 'innocent' }}@example.com", {"external_id": "{{ ti }}"}]})
+    assert "innocent" not in str(operator.profiles)
+    operator.render_template_fields({})
+    assert operator.profiles.value == ["{{ 'innocent' }}@example.com", {"external_id": "{{ ti }}"}]
+
+
+def test_an_address_may_begin_with_a_bracket(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    profile_id = emulator.add_profile(email="{x@example.com")
+    assert delete(profiles="{x@example.com")["profile_ids"] == [profile_id]
+
+
+def test_no_variable_of_a_traceback_shows_an_address_or_the_key(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(emulator)
+    emulator.add_profile(email="canary@example.com")
+    for fault in ("key_revoked", "truncated_json", "redirect", "deletion_refused"):
+        emulator.fault(fault)
+        operator = ProfileDeletionOperator(task_id="delete", profiles=[])
+        operator.profiles = ["canary@example.com"]
+        with pytest.raises(KlaviyoError) as caught:
+            operator.execute({})
+        emulator.clear_faults()
+        shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+        ours = shown[shown.index("operators/klaviyo.py") :]
+        assert "canary" not in ours
+        assert emulator.account.key not in ours
 
 
 def test_a_rendered_list_is_not_shown() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.work import Work
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.operators.klaviyo import ProfileDeletionOperator
 
@@ -58,13 +63,13 @@ class DyingStore(Store):
 
     def set(self, key: str, value: Any) -> None:
         super().set(key, value)
-        if key == "klaviyo_deletions" and len(value) == self.after:
+        if key == "klaviyo_deletions" and value["number"] == self.after:
             raise KilledError
 
 
-def delete(listed: list[str], store: Store) -> dict[str, Any]:
-    context: Any = {"task_state_store": store}
-    return ProfileDeletionOperator(task_id="delete", profiles=listed).execute(context)
+def delete(listed: list[str], store: Store, max_tries: int = 3, **arguments: Any) -> dict[str, Any]:
+    context: Any = {"task_state_store": store, "ti": SimpleNamespace(max_tries=max_tries)}
+    return ProfileDeletionOperator(task_id="delete", profiles=listed, **arguments).execute(context)
 
 
 def die_after(number: int, listed: list[str], store: Store) -> None:
@@ -87,9 +92,31 @@ def test_a_retry_neither_looks_up_nor_deletes_again(emulator: Emulator, listed: 
 
 def test_a_list_that_was_looked_up_yesterday_is_read_anew(emulator: Emulator, listed: list[str], store: Store) -> None:
     die_after(2, listed, store)
-    work = store.get("klaviyo_work")
-    store.set("klaviyo_work", work | {"began_at": "2026-01-01T00:00:00+00:00"})
+    kept = store.get("klaviyo_work")
+    kept["work"]["began_at"] = "2026-01-01T00:00:00+00:00"
+    store.set("klaviyo_work", kept)
     assert delete(listed[:3], store)["requested"] == 1, "two of the three are gone, and the others no longer listed"
+
+
+@pytest.mark.parametrize("change", [{"max_tries": 7}, {"max_profiles": 1}])
+def test_a_task_that_was_cleared_or_corrected_does_not_go_on_with_the_list_that_was_wrong(
+    emulator: Emulator, listed: list[str], store: Store, change: dict[str, int]
+) -> None:
+    right = emulator.add_profile(email="right@example.com")
+    die_after(1, listed, store)
+    delete(["right@example.com"], store, **change)
+    assert emulator.deletion_requests[1:] == [right]
+
+
+def test_an_absent_and_a_refused_profile_keep_their_outcomes(store: Store) -> None:
+    work = Work(datetime.now(UTC), 3, 0, {}, (("A",), ("B",), ("C",)))
+    before = Checkpoint(store, "now")
+    before.start(work)
+    for outcome in (Outcome.ABSENT, Outcome.REQUESTED, Outcome.REFUSED):
+        before.record(outcome)
+    after = Checkpoint(store, "now")
+    assert after.resume() == work
+    assert after.done == {"A": Outcome.ABSENT, "B": Outcome.REQUESTED, "C": Outcome.REFUSED}
 
 
 def test_nothing_personal_is_kept(emulator: Emulator, listed: list[str], store: Store) -> None:

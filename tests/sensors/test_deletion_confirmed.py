@@ -171,6 +171,22 @@ def test_an_answer_that_is_none_is_not_taken_for_everybody_gone(
     assert not waiting.poke({})
 
 
+def test_profiles_of_another_connection_are_not_taken_for_gone(
+    emulator: Emulator, connect: Callable[..., None], connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(emulator)
+    emulator.add_profile(email="jane@example.com")
+    result = deleted("jane@example.com")
+    monkeypatch.setenv("AIRFLOW_CONN_KLAVIYO_OTHER", connection(emulator))
+    with pytest.raises(AirflowFailException, match=r"requested on connection 'klaviyo_default'.*same klaviyo_conn_id"):
+        sensor(profiles=result, klaviyo_conn_id="klaviyo_other").execute({})
+    same_account = {"account_id": emulator.account.id}
+    connect(emulator, **same_account)
+    monkeypatch.setenv("AIRFLOW_CONN_KLAVIYO_OTHER", connection(emulator, **same_account))
+    emulator.add_profile(email="joe@example.com")
+    assert sensor(profiles=deleted("joe@example.com"), klaviyo_conn_id="klaviyo_other").execute({})["confirmed"] == 1
+
+
 def test_the_wrong_account_confirms_nothing(emulator: Emulator, connect: Callable[..., None]) -> None:
     connect(emulator)
     emulator.add_profile(email="jane@example.com")
@@ -225,6 +241,20 @@ class TestDeferred:
         }
         assert json.loads(json.dumps(arguments)) == arguments
         assert deferral.method_name == "execute_complete"
+
+    def test_a_first_look_without_an_answer_is_no_reason_to_fail(
+        self, deferral: TaskDeferred, slow_emulator: Emulator
+    ) -> None:
+        slow_emulator.fault("throttled", retry_after=3600)
+        with pytest.raises(TaskDeferred) as caught:
+            self.waiting().execute({})
+        assert caught.value.trigger.profile_ids == self.result["profile_ids"]
+        slow_emulator.clear_faults()
+
+    def test_it_does_not_ask_without_a_pause(self, deferral: TaskDeferred) -> None:
+        with pytest.raises(TaskDeferred) as caught:
+            self.waiting(poke_interval=0, exponential_backoff=False).execute({})
+        assert (caught.value.trigger.pause_seconds, caught.value.trigger.longest_pause_seconds) == (1, 1)
 
     def test_gone_is_looked_at_once_more_and_confirmed(self, deferral: TaskDeferred, slow_emulator: Emulator) -> None:
         slow_emulator.clear_faults()
