@@ -59,3 +59,18 @@ def test_people_from_another_task_are_deleted_and_confirmed_in_every_mode(
         assert airflow.results(way) == [{"confirmed": total, "reappeared": 0}], way
     assert run.stdout.count("2 profiles are still there") >= len(ways)
     assert [result["absent"] for result in airflow.results("one_by_one")] == [0, 0, 1]
+
+
+def test_what_another_task_hands_over_is_never_run_as_a_template(
+    airflow: Any, emulator: Emulator, connection: Callable[[Emulator], str]
+) -> None:
+    innocent = emulator.add_profile(email="innocent@example.com")
+    jane = emulator.add_profile(email="jane@example.com")
+    airflow.environment = {"AIRFLOW_CONN_KLAVIYO_DEFAULT": connection(emulator)}
+
+    run = airflow.run("templates_in_data")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert emulator.deleted == {jane}
+    assert emulator.has_profile(innocent)
+    assert [result["invalid"] for result in airflow.results("expand_kwargs")] == [1, 1]
