@@ -109,10 +109,11 @@ def progress(emulator: Emulator) -> Iterator[None]:
 def outcomes(database: Path) -> Counter[str]:
     """Add up the results that the tasks have left in Airflow."""
     total: Counter[str] = Counter()
-    query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id IN ('delete', 'confirm') AND key = 'return_value'"
+    query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = ? AND key = 'return_value'"
     with closing(sqlite3.connect(database)) as connection:
-        for (value,) in connection.execute(query, [DAG_ID]):
-            total.update({name: number for name, number in json.loads(value).items() if isinstance(number, int)})
+        for task_id in ("delete", "confirm"):
+            for (value,) in connection.execute(query, [DAG_ID, task_id]):
+                total.update({name: number for name, number in json.loads(value).items() if isinstance(number, int)})
     return total
 
 
