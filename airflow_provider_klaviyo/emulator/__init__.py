@@ -7,9 +7,13 @@
 On the command line: `python -m airflow_provider_klaviyo.emulator --help`.
 """
 
-from airflow_provider_klaviyo.emulator.clock import ManualClock
-from airflow_provider_klaviyo.emulator.profiles import Profile
-from airflow_provider_klaviyo.emulator.server import Emulator
-from airflow_provider_klaviyo.emulator.state import Account
+try:
+    from airflow_provider_klaviyo.emulator.clock import ManualClock
+    from airflow_provider_klaviyo.emulator.profiles import Profile
+    from airflow_provider_klaviyo.emulator.server import Emulator
+    from airflow_provider_klaviyo.emulator.state import Account
+except ModuleNotFoundError as error:
+    error.msg = f"{error.msg}: the emulator needs pip install 'airflow-provider-klaviyo[emulator]'"
+    raise
 
 __all__ = ["Account", "Emulator", "ManualClock", "Profile"]
