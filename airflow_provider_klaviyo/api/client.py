@@ -38,6 +38,11 @@ __all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
 CONCURRENCY: Final = 8
 QUERY: Final = "klaviyo_query"
 LOGGED_WAIT_SECONDS: Final = 5.0
+CAUSES: Final = {
+    socket.gaierror: "the host name is not known",
+    ssl.SSLError: "no TLS, or a certificate that is not trusted",
+    ConnectionRefusedError: "nothing listens there",
+}
 
 log = logging.getLogger(__name__)
 
@@ -290,18 +295,11 @@ def _reason(exc: BaseException) -> str:
     """Return the kind of failure in words of our own: the text of an exception may be anybody's."""
     kind, cause = type(exc).__name__, exc.__cause__ or exc.__context__
     while cause is not None:
-        for known, words in _CAUSES.items():
+        for known, words in CAUSES.items():
             if isinstance(cause, known):
                 return f"{kind}: {words}"
         cause = cause.__cause__ or cause.__context__
     return kind
-
-
-_CAUSES: Final = {
-    socket.gaierror: "the host name is not known",
-    ssl.SSLError: "no TLS, or a certificate that is not trusted",
-    ConnectionRefusedError: "nothing listens there",
-}
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -54,9 +54,10 @@ class Checkpoint:
         progress = self._store.get(DELETIONS, {"number": 0})
         self._number = progress["number"]
         self._others |= {name: places for name, places in progress.items() if name in self._others}
-        self.done = dict.fromkeys(work.profile_ids[: self._number], Outcome.REQUESTED)
+        profile_ids = work.profile_ids
+        self.done = dict.fromkeys(profile_ids[: self._number], Outcome.REQUESTED)
         for name, places in self._others.items():
-            self.done |= {work.profile_ids[place]: Outcome(name) for place in places}
+            self.done |= {profile_ids[place]: Outcome(name) for place in places}
         return work
 
     def start(self, work: Work) -> None:

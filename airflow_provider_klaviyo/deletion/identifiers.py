@@ -163,11 +163,15 @@ def _profile_id(value: str) -> str:
 
 
 def _external_id_text(value: object) -> object:
-    """Return the text of a whole number or a UUID, which customers' ids often are in a warehouse; else the value."""
-    is_whole = type(value) is int or (isinstance(value, Decimal) and value.is_finite() and value == int(value))
-    if is_whole:
-        return str(int(value))  # type: ignore[call-overload]
-    return str(value) if isinstance(value, UUID) else value
+    """Return the text of a whole number or a UUID, which customers' ids often are in a warehouse; else the value.
+
+    A number of more digits than an id may have is left alone: it is no id, and Python would not write it out.
+    """
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_EXTERNAL_ID:
+        value = int(value) if value == int(value) else value
+    if isinstance(value, UUID) or (type(value) is int and abs(value) < 10**LONGEST_EXTERNAL_ID):
+        return str(value)
+    return value
 
 
 def _external_id(value: str) -> str:

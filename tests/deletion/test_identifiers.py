@@ -140,6 +140,8 @@ def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> Non
         {"external_id": 7.0},
         {"external_id": Decimal("7.5")},
         {"external_id": Decimal("NaN")},
+        {"external_id": Decimal("1E+999999")},
+        {"external_id": 10**5000},
         {"external_id": "x" * 256},
         {"external_id": "a\nb"},
     ],
