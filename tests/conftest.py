@@ -15,8 +15,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from postgresql import PostgreSQL
 
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[name]
@@ -31,6 +33,7 @@ os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"
 from airflow_provider_klaviyo.emulator import Emulator  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+FINGERPRINT_KEY = "canary_fingerprint_0123456789abcdef"
 FAST = 1_000
 FAST_LIMITS = {
     "profile_deletion": {"burst": 3 * FAST, "steady": 60 * FAST},
@@ -82,7 +85,9 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     def fill(*emails: object) -> Path:
         path = tmp_path / "warehouse.db"
         with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute("CREATE TABLE suppression_list (request_id INTEGER PRIMARY KEY, email TEXT)")
+            connection.execute(
+                "CREATE TABLE suppression_list (request_id INTEGER PRIMARY KEY, email TEXT, received_at TEXT)"
+            )
             connection.executemany("INSERT INTO suppression_list (email) VALUES (?)", [(email,) for email in emails])
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
         return path
@@ -156,3 +161,46 @@ def airflow(tmp_path: Path, migrated_home: Path) -> DeployedAirflow:
     for config in home.glob("airflow.cfg"):
         config.unlink()
     return DeployedAirflow(home, REPOSITORY / "tests" / "dags")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL for all tests that want one, started by the first of them."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_connection(postgresql: PostgreSQL) -> str:
+    """The JSON of a connection to a database of its own, on a server that runs whatever a test before did to it."""
+    postgresql.start()
+    return postgresql.database(f"test_{uuid4().hex}")
+
+
+@dataclass
+class LedgerFile:
+    """A ledger in an SQLite file."""
+
+    path: Path
+
+    @property
+    def connection(self) -> str:
+        """The JSON of a connection to it."""
+        return json.dumps({"conn_type": "sqlite", "host": str(self.path)})
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the ledger's database."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> LedgerFile:
+    """A ledger that is not there yet."""
+    return LedgerFile(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def account() -> Callable[[Emulator], str]:
+    """Return the JSON of a connection to an emulator that suits a ledger."""
+    return lambda emulator: connection_to(emulator, account_id=emulator.account.id, fingerprint_key=FINGERPRINT_KEY)

@@ -28,7 +28,7 @@ from airflow_provider_klaviyo.api.conversation import (
     Step,
 )
 from airflow_provider_klaviyo.api.errors import KlaviyoError
-from airflow_provider_klaviyo.api.pace import Paces, Slot, paces_of_this_process
+from airflow_provider_klaviyo.api.pace import Pacing, Slot, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings, is_loopback
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
 
@@ -61,7 +61,7 @@ class KlaviyoClient:
         self,
         settings: Settings,
         *,
-        paces: Paces = paces_of_this_process,
+        paces: Pacing = paces_of_this_process,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings
@@ -145,7 +145,7 @@ class AsyncKlaviyoClient:
         self,
         settings: Settings,
         *,
-        paces: Paces = paces_of_this_process,
+        paces: Pacing = paces_of_this_process,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = settings
@@ -223,7 +223,7 @@ class _AsyncQueryTransport(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
-def _pace(paces: Paces, settings: Settings, step: Step) -> Slot | None:
+def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | None:
     """Carry out the steps that concern the pace."""
     match step:
         case Reserve(endpoint, slot):

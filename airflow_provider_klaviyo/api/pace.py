@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["Limit", "Pace", "Paces", "RateLimit", "Slot", "hold", "paces_of_this_process", "reserve"]
+__all__ = ["Limit", "Pace", "Paces", "Pacing", "RateLimit", "Slot", "hold", "paces_of_this_process", "reserve"]
 
 LONGEST_BURST_WINDOW_SECONDS: Final = 1.0
 LONGEST_WINDOW_SECONDS: Final = 60.0
@@ -94,6 +94,16 @@ def hold(pace: Pace, until: float) -> Pace:
     if until <= pace.held_until:
         return pace
     return Pace(next_at=max(pace.next_at, until), held_until=until)
+
+
+class Pacing(Protocol):
+    """Hands out turns at the endpoints of accounts, to everything that shares a pace."""
+
+    def reserve(self, account: str, endpoint: str, interval_seconds: float, slot: Slot | None = None) -> Slot:
+        """Take the next turn at an endpoint of an account, or look again at one taken earlier."""
+
+    def hold(self, account: str, endpoint: str, seconds: float) -> None:
+        """Keep everybody off an endpoint of an account for so long from now."""
 
 
 class Paces:

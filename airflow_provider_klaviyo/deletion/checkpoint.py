@@ -66,7 +66,11 @@ class Checkpoint:
             self._store.delete(DELETIONS)
             self._store.set(WORK, {"occasion": self._occasion, "work": work.to_json()})
 
-    def record(self, outcome: Outcome) -> None:
+    def begin(self, profile_id: str) -> bool:
+        """Tell that every profile of a list is its own task's to delete."""
+        return True
+
+    def end(self, profile_id: str, outcome: Outcome) -> None:
         """Keep what became of the next profile."""
         if self._store is not None:
             if outcome is not Outcome.REQUESTED:

@@ -22,6 +22,8 @@ __all__ = ["Identifier", "IdentifierKindError", "InvalidIdentifierError", "Kind"
 
 LONGEST_EMAIL: Final = 100
 LONGEST_EXTERNAL_ID: Final = 255
+# Most addresses: nothing but ASCII, and none of what `_email_of_any_letters` refuses.
+PLAIN_EMAIL: Final = re.compile(r"[!-'*+\--9=?A-Z\\^-~]+@[!-'*+\-/-9=?A-Z\\^-~]+(?:\.[!-'*+\-/-9=?A-Z\\^-~]+)*")
 ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 PHONE_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 # No slash: what follows one may be a second number, or the end of one.
@@ -129,6 +131,12 @@ def _guess_kind(text: str) -> Kind:
 
 def _email(value: str) -> str:
     text = value.strip()
+    if len(text) <= LONGEST_EMAIL and PLAIN_EMAIL.fullmatch(text):
+        return text.lower()
+    return _email_of_any_letters(text)
+
+
+def _email_of_any_letters(text: str) -> str:
     local, at, domain = text.partition("@")
     if not (local and at and domain) or "@" in domain:
         raise InvalidIdentifierError("not an e-mail address: no single @ with something on both sides")

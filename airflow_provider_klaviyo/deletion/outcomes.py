@@ -33,10 +33,21 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
+_LEAST_FINAL_FIRST = (
+    Outcome.PLANNED,
+    Outcome.REFUSED,
+    Outcome.REQUESTED,
+    Outcome.HELD,
+    Outcome.REAPPEARED,
+    Outcome.CONFIRMED,
+    Outcome.ABSENT,
+)
+
+
 def overall(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return what became of an identifier that matches several profiles: the worst that became of one of them."""
+    """Return what became of an identifier that matches several profiles: the least final, or the worst, of each."""
     found = set(outcomes)
-    for outcome in (Outcome.REFUSED, Outcome.REQUESTED, Outcome.ABSENT):
+    for outcome in _LEAST_FINAL_FIRST:
         if outcome in found:
             return outcome
     raise ValueError("an identifier that matches no profile has no outcome of a deletion")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_klaviyo.api.wire import profiles_request
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
-from airflow_provider_klaviyo.deletion.plan import Batch, batches
+from airflow_provider_klaviyo.deletion.resolve import Batch, batches
 
 printable = st.text('a"\\漢😀,', min_size=1, max_size=255)
 identifiers = st.builds(Identifier, st.sampled_from(Kind), printable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from decimal import Decimal
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from airflow_provider_klaviyo.deletion.identifiers import (
     IdentifierKindError,
     InvalidIdentifierError,
     Kind,
+    _email,
+    _email_of_any_letters,
     kind_named,
 )
 
@@ -54,6 +57,37 @@ def test_what_is_taken_can_be_printed(kind: Kind, text: str) -> None:
         return
     assert value.isprintable()
     value.encode()
+
+
+def outcome_of(read: Callable[[str], str], text: str) -> tuple[type, str]:
+    try:
+        return str, read(text)
+    except InvalidIdentifierError as error:
+        return InvalidIdentifierError, str(error)
+
+
+addresses = st.builds(
+    "{}@{}".format,
+    st.text("aB1.!#%&'*+-/=?^_`{|}~\\\"(),:;<>@[] \tß\u212a\u0130\x7f", max_size=95),
+    st.lists(st.text("aB1-_/!,ß@ ", max_size=5), max_size=4).map(".".join),
+)
+
+
+@given(texts | addresses | st.text("aA.@", min_size=95, max_size=105))
+def test_a_plain_address_is_read_as_any_other(text: str) -> None:
+    assert outcome_of(_email, text) == outcome_of(lambda text: _email_of_any_letters(text.strip()), text)
+
+
+def test_every_letter_of_a_plain_address_is_read_as_in_any_other() -> None:
+    for letter in map(chr, [*range(0x250), 0x212A, 0x2028, 0xFF20, 0xD800, 0x1F600]):
+        for text in (
+            f"a{letter}B@example.com",
+            f"a@Ex{letter}ample.com",
+            f"{letter}@a.b",
+            f"a@{letter}",
+            f"a@b{letter}",
+        ):
+            assert outcome_of(_email, text) == outcome_of(_email_of_any_letters, text.strip())
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_an_absent_and_a_refused_profile_keep_their_outcomes(store: Store) -> No
     before = Checkpoint(store, "now")
     before.start(work)
     for outcome in (Outcome.ABSENT, Outcome.REQUESTED, Outcome.REFUSED):
-        before.record(outcome)
+        before.end("", outcome)
     after = Checkpoint(store, "now")
     assert after.resume() == work
     assert after.done == {"A": Outcome.ABSENT, "B": Outcome.REQUESTED, "C": Outcome.REFUSED}

@@ -1,14 +1,13 @@
-"""Identifiers come from lists of every shape and from real databases, and only as far as they are wanted."""
+"""Rows of real databases become entries, only as far as they are wanted, and no error shows one."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+import tracemalloc
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,50 +15,26 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS
 from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
-from airflow_provider_klaviyo.concealed import Concealed
-from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
+from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.identifiers import Kind
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError, make_plan
 from airflow_provider_klaviyo.emulator import Emulator
-from airflow_provider_klaviyo.sources import SourceError, check_source, listed, queried, rows
+from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
+from airflow_provider_klaviyo.sources.queries import FETCH_SIZE, queried
 
-A, B, C = "a@example.com", "b@example.com", "c@example.com"
+A, B = "a@example.com", "b@example.com"
 MILLION = """
     WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999999)
     SELECT i || '@example.com' AS email FROM n
 """
 FAILS_HALF_WAY = """
-    WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-    SELECT CASE WHEN i < 2500 THEN i || '@example.com' ELSE abs(-9223372036854775808) END AS email FROM n
+    WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+    SELECT CASE WHEN i < 12500 THEN i || '@example.com' ELSE abs(-9223372036854775808) END AS email FROM n
 """
 
 
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the id of the connection of a database with people in it."""
-    path = tmp_path / "shop.db"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("CREATE TABLE people (EMAIL TEXT, phone_number TEXT, name TEXT, day INTEGER)")
-        connection.executemany(
-            "INSERT INTO people VALUES (?, ?, ?, ?)", [(A, "+15005550001", "Ada", 1), (B, None, "Bob", 2)]
-        )
-    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", json.dumps({"conn_type": "sqlite", "host": str(path)}))
-    return "shop_db"
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
-    """Note the connections that are made to a database."""
-    from airflow.providers.sqlite.hooks.sqlite import SqliteHook
-
-    opened: list[sqlite3.Connection] = []
-    original = SqliteHook.get_conn
-
-    def get_conn(hook: Any) -> Any:
-        opened.append(original(hook))
-        return opened[-1]
-
-    monkeypatch.setattr(SqliteHook, "get_conn", get_conn)
-    return opened
+def raws(sql: str, conn_id: str, parameters: object = None) -> list[object]:
+    return [entry.raw for entry in queried(sql, conn_id, parameters)]
 
 
 def is_closed(connection: sqlite3.Connection) -> bool:
@@ -68,76 +43,6 @@ def is_closed(connection: sqlite3.Connection) -> bool:
     except sqlite3.ProgrammingError:
         return True
     return False
-
-
-@pytest.mark.parametrize(
-    ("profiles", "expected"),
-    [
-        ([A, B], [A, B]),
-        ((A, B), [A, B]),
-        ([], []),
-        (A, [A]),
-        ({"email": A}, [{"email": A}]),
-        ([A, {"email": B}], [A, {"email": B}]),
-        ([[A, B], [C]], [A, B, C]),
-        ([(A,), [[B]], []], [A, B]),
-        (Concealed([A, [B]]), [A, B]),
-        (Concealed(A), [A]),
-        ([None, 7, b"x"], [None, 7, b"x"]),
-    ],
-)
-def test_a_list_is_taken_apart(profiles: object, expected: list[object]) -> None:
-    assert list(listed(profiles)) == expected
-
-
-def test_anything_that_can_be_gone_through_is_a_list() -> None:
-    assert list(listed({A})) == [A]
-    assert list(listed(iter([A, B]))) == [A, B]
-    assert list(listed(dict.fromkeys([A]).keys())) == [A]
-
-
-@pytest.mark.parametrize("profiles", [None, 7, b"ada@example.com", bytearray(b"x"), object(), Concealed(None)])
-def test_what_is_no_list_is_refused_and_not_shown(profiles: object) -> None:
-    with pytest.raises(SourceError, match="must be a list of identifiers, not") as caught:
-        list(listed(profiles))
-    assert "ada" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("profiles", "sql", "sql_conn_id", "parameters", "complaint"),
-    [
-        (None, None, None, None, "say whom to delete"),
-        ([A], "SELECT 1", "db", None, "not both"),
-        (None, "SELECT 1", None, None, "needs sql_conn_id"),
-        (None, "SELECT 1", "", None, "needs sql_conn_id"),
-        ([A], None, None, {"day": 1}, "belong to sql"),
-    ],
-)
-def test_a_task_names_one_source(
-    profiles: object, sql: str | None, sql_conn_id: str | None, parameters: object, complaint: str
-) -> None:
-    with pytest.raises(SourceError, match=complaint):
-        check_source(profiles, sql, sql_conn_id, parameters)
-
-
-@pytest.mark.parametrize("profiles", [[{"mail": A}], {"email": A, "id": "x"}, [[{"Email": A}]]])
-def test_a_kind_that_there_is_not_is_refused_when_the_dag_is_read(profiles: object) -> None:
-    with pytest.raises(IdentifierKindError):
-        check_source(profiles, None, None, None)
-
-
-@pytest.mark.parametrize("profiles", [[], [A], [{"email": "{{ params.email }}"}], "{{ params.profiles }}", object()])
-def test_what_is_only_known_later_is_not_judged_when_the_dag_is_read(profiles: object) -> None:
-    check_source(profiles, None, None, None)
-
-
-def test_a_query_is_a_source(database: str) -> None:
-    check_source(None, "SELECT email FROM people", database, None)
-    assert list(rows(None, "SELECT email FROM people", database, None)) == [{"email": A}, {"email": B}]
-
-
-def test_a_list_is_a_source() -> None:
-    assert list(rows([A], None, None, None)) == [A]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +60,7 @@ def test_a_list_is_a_source() -> None:
 def test_the_column_with_the_name_of_a_kind_is_taken(
     database: str, sql: str, expected: list[dict[str, object]]
 ) -> None:
-    assert list(queried(sql, database)) == expected
+    assert raws(sql, database) == expected
 
 
 @pytest.mark.parametrize(
@@ -166,17 +71,21 @@ def test_the_column_with_the_name_of_a_kind_is_taken(
     ],
 )
 def test_a_query_has_parameters_as_its_driver_takes_them(database: str, sql: str, parameters: object) -> None:
-    assert list(queried(sql, database, parameters)) == [{"email": B}]
+    assert raws(sql, database, parameters) == [{"email": B}]
 
 
 @pytest.mark.parametrize(
     ("sql", "complaint"),
     [
-        ("SELECT name FROM people", "must return a column named one of email, phone_number, id, external_id"),
-        ("SELECT email || '' FROM people", "must return a column"),
-        ("CREATE TABLE other (email TEXT)", "must return a column"),
-        ("SELECT email, phone_number FROM people", r"returns 2 columns of identifiers \(email, phone_number\)"),
-        ("SELECT email, email FROM people", "returns 2 columns of identifiers"),
+        (
+            "SELECT name FROM people",
+            "the query must have .* named one of email, phone_number, id, external_id, and has none",
+        ),
+        ("SELECT email || '' FROM people", "has none"),
+        ("CREATE TABLE other (email TEXT)", "has none"),
+        ("SELECT email, phone_number FROM people", r"exactly one identifier, and has 2 \(email, phone_number\)"),
+        ("SELECT email, email FROM people", "has 2"),
+        ("SELECT email, day AS request_id, name AS REQUEST_ID FROM people", "2 columns or keys named request_id"),
     ],
 )
 def test_a_query_without_exactly_one_usable_column_is_refused(
@@ -204,7 +113,7 @@ def test_a_query_that_is_left_half_way_leaves_no_connection_open(
     database: str, opened: list[sqlite3.Connection]
 ) -> None:
     result = queried(MILLION, database)
-    assert next(result) == {"email": "0@example.com"}
+    assert next(result) == Entry(Kind.EMAIL, "0@example.com")
     result.close()
     assert [is_closed(connection) for connection in opened] == [True]
 
@@ -213,15 +122,40 @@ def test_a_query_that_fails_half_way_fails_and_leaves_no_connection_open(
     database: str, opened: list[sqlite3.Connection]
 ) -> None:
     read: list[object] = []
-    with pytest.raises(sqlite3.OperationalError, match="overflow"):
+    with pytest.raises(SourceUnavailableError, match=r"failed after 1[0-9],[05]00 rows: .*OperationalError"):
         read.extend(queried(FAILS_HALF_WAY, database))
     assert [is_closed(connection) for connection in opened] == [True]
 
 
 def test_a_query_that_cannot_be_run_leaves_no_connection_open(database: str, opened: list[sqlite3.Connection]) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+    with pytest.raises(
+        SourceUnavailableError, match="connection 'shop_db' failed: OperationalError: no such table: no"
+    ):
         list(queried("SELECT email FROM nobody", database))
     assert [is_closed(connection) for connection in opened] == [True]
+
+
+def test_a_row_that_the_driver_cannot_read_is_not_shown(database: str) -> None:
+    with pytest.raises(SourceUnavailableError, match=r"failed( after 1 rows)?: OperationalError") as caught:
+        list(queried("SELECT CAST(x'ff' || email AS TEXT) AS email FROM people", database))
+    assert "example" not in str(caught.value)
+
+
+def test_what_is_known_of_the_request_is_taken_along(database: str) -> None:
+    sql = "SELECT 'GDPR' AS Regulation, day AS REQUEST_ID, name, email, day + 0.5 AS received_at FROM people"
+    assert list(queried(sql, database)) == [Entry(Kind.EMAIL, A, 1, 1.5, "GDPR"), Entry(Kind.EMAIL, B, 2, 2.5, "GDPR")]
+
+
+def test_a_million_rows_take_no_more_memory_than_some_thousands(database: str) -> None:
+    result = queried(MILLION, database)
+    next(result)
+    tracemalloc.start()
+    try:
+        deque(result, maxlen=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000 * FETCH_SIZE
 
 
 @pytest.mark.filterwarnings("ignore")  # Of what Airflow imports to find the hook.
@@ -253,9 +187,9 @@ def test_a_million_rows_are_read_no_further_when_the_plan_refuses(
 
     def counted() -> Iterator[object]:
         nonlocal read
-        for row in queried(MILLION, database):
+        for entry in queried(MILLION, database):
             read += 1
-            yield row
+            yield entry.raw
 
     with Emulator(limit_factor=100_000) as emulator:
         emulator.add_profiles({"email": f"{number}@example.com"} for number in range(200))
@@ -273,7 +207,7 @@ def test_rows_of_every_type_are_somebody_or_invalid(database: str, client: Calla
     with Emulator(limit_factor=100_000) as emulator:
         ada = emulator.add_profile("ada@example.com")
         emulator.add_profile("bob@example.com")
-        plan = make_plan(queried(sql, database), client(emulator))
+        plan = make_plan(raws(sql, database), client(emulator))
     assert list(plan.profile_ids) == [ada]
     assert plan.work(datetime.now(UTC)).result(None)["invalid"] == 5
 
@@ -281,5 +215,5 @@ def test_rows_of_every_type_are_somebody_or_invalid(database: str, client: Calla
 def test_a_plan_of_a_query_that_fails_half_way_is_no_plan(
     database: str, client: Callable[[Emulator], KlaviyoClient]
 ) -> None:
-    with Emulator(limit_factor=100_000) as emulator, pytest.raises(sqlite3.OperationalError):
-        make_plan(queried(FAILS_HALF_WAY, database), client(emulator))
+    with Emulator(limit_factor=100_000) as emulator, pytest.raises(SourceUnavailableError):
+        make_plan((entry.raw for entry in queried(FAILS_HALF_WAY, database)), client(emulator))

@@ -1,0 +1,81 @@
+"""A task's source of identifiers: a list, a query, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_klaviyo.sources.errors import SourceError
+from airflow_provider_klaviyo.sources.queries import check_query
+
+if TYPE_CHECKING:
+    from airflow_provider_klaviyo.deletion.entries import Entry
+
+__all__ = ["Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a task's identifiers come from: exactly one of a list, a query and a file.
+
+    :param profiles: strings and mappings, one or many, also as another task returned them.
+    :param sql: a query, which is read in the worker.
+    :param sql_conn_id: of the database to ask.
+    :param parameters: of the query, as the database's driver takes them.
+    :param path: of a file on any storage that Airflow's `ObjectStoragePath` knows: CSV, JSON lines or Parquet.
+    """
+
+    profiles: Any = field(default=None, repr=False)
+    sql: str | None = None
+    sql_conn_id: str | None = None
+    parameters: Any = field(default=None, repr=False)
+    path: Any = None
+
+    def check(self) -> None:
+        """Refuse no source, two of them, or half a one; at parse, where that is known already.
+
+        :raises SourceError: in words that say what to write instead.
+        """
+        ways = {"profiles=[…]": self.profiles, "sql=…": self.sql, "path=…": self.path}
+        given = [way for way, value in ways.items() if value is not None]
+        if not given:
+            raise SourceError("say whom to delete: profiles=[…], or sql=… with sql_conn_id=…, or path=… of a file")
+        if len(given) > 1:
+            raise SourceError(f"give either {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
+        check_query(self.sql, self.sql_conn_id, self.parameters)
+        if self.path is not None:
+            from airflow_provider_klaviyo.sources.files import check_path
+
+            check_path(self.path)
+        if isinstance(self.profiles, list | tuple | Mapping):
+            from airflow_provider_klaviyo.sources.lists import check_list
+
+            check_list(self.profiles)
+
+    def entries(self) -> Generator[Entry]:
+        """Yield what the source lists, one entry after the other, as they are wanted.
+
+        To be closed, so that a source that is not read to its end is let go of.
+
+        :raises SourceError: when the source cannot be right, or holds what cannot be read.
+        :raises SourceUnavailableError: when it cannot be read just now.
+        """
+        if self.sql is not None and self.sql_conn_id is not None:
+            from airflow_provider_klaviyo.sources.queries import queried
+
+            return queried(self.sql, self.sql_conn_id, self.parameters)
+        if self.path is not None:
+            from airflow_provider_klaviyo.sources.files import read_file
+
+            return read_file(self.path)
+        from airflow_provider_klaviyo.sources.lists import list_entries
+
+        return list_entries(self.profiles)
+
+    def rows(self) -> Generator[object]:
+        """Yield the identifiers alone, each as `Identifier.parse` takes it. To be closed, like `entries`."""
+        with closing(self.entries()) as entries:
+            for entry in entries:
+                yield entry.raw

@@ -1,0 +1,109 @@
+"""A header says which columns hold a person, and one that can be read in two ways is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.sources.columns import Columns
+from airflow_provider_klaviyo.sources.errors import SourceError
+
+A = "a@example.com"
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("spelled", [str.lower, str.upper, str.title, " {} ".format])
+def test_each_kind_has_a_column(kind: Kind, spelled: Any) -> None:
+    name = spelled(kind.value)
+    columns = Columns.of(["name", name, "day"], "the query")
+    assert (columns.kind, columns.names, columns.places) == (kind, (name, None, None, None), (1, None, None, None))
+
+
+def test_what_is_known_of_the_request_is_found_in_any_order_and_case() -> None:
+    columns = Columns.of(["REGULATION", "x", "Received_At", "Email", "request_id"], "the query")
+    assert columns.places == (3, 4, 2, 0)
+    assert columns.names == ("Email", "request_id", "Received_At", "REGULATION")
+    assert columns.entry(["GDPR", 0, "today", A, 7]) == Entry(Kind.EMAIL, A, 7, "today", "GDPR")
+
+
+@pytest.mark.parametrize("header", [(), ("name",), ("mail", "e-mail", "phone"), (None, 7, b"email"), ("request_id",)])
+def test_a_header_without_an_identifier_is_refused_with_the_names_that_would_do(header: tuple[object, ...]) -> None:
+    with pytest.raises(SourceError, match=r"the query must have .* one of email, phone_number, id, external_id, and"):
+        Columns.of(header, "the query")
+
+
+def test_a_header_is_not_repeated_because_it_may_be_a_row() -> None:
+    with pytest.raises(SourceError) as caught:
+        Columns.of(["jane@example.com"], "the file")
+    assert "jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header", [("email", "id"), ("email", "email"), ("Email", "x", "EMAIL"), ("id", "external_id")]
+)
+def test_a_header_with_several_identifiers_is_refused(header: tuple[str, ...]) -> None:
+    with pytest.raises(SourceError, match=r"exactly one identifier, and has 2 .*a row names a person once"):
+        Columns.of(header, "the query")
+
+
+@pytest.mark.parametrize("name", ["request_id", "received_at", "regulation"])
+def test_a_header_that_says_the_rest_twice_is_refused(name: str) -> None:
+    with pytest.raises(SourceError, match=f"the query has 2 columns or keys named {name}: leave one"):
+        Columns.of(["email", name, name.upper()], "the query")
+
+
+def test_other_columns_may_come_twice() -> None:
+    assert Columns.of(["x", "x", "id"], "the query").places[0] == 2
+
+
+@given(
+    st.permutations(["email", "request_id", "received_at", "regulation", "x", "y"]).flatmap(
+        lambda names: st.integers(0, 6).map(
+            lambda number: [*names[:number], "email"] if "email" not in names[:number] else names[:number]
+        )
+    ),
+    st.lists(st.lists(st.integers(), min_size=7, max_size=7)),
+)
+def test_rows_of_every_form_give_the_same_entries(header: list[str], values: list[list[int]]) -> None:
+    rows = [tuple(row[: len(header)]) for row in values]
+    columns = Columns.of(header, "the query")
+    expected = [
+        Entry(
+            Kind.EMAIL,
+            **{
+                "value" if name == "email" else name: value
+                for name, value in zip(header, row, strict=True)
+                if name not in "xy"
+            },
+        )
+        for row in rows
+    ]
+    assert list(columns.entries(rows)) == expected
+    assert list(columns.entries([dict(zip(header, row, strict=True)) for row in rows])) == expected
+    assert [columns.entry(row) for row in rows] == expected
+    fields = [None if place is None else [row[place] for row in rows] for place in columns.places]
+    assert list(columns.of_fields(fields)) == expected
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [Entry(None, A), Entry(Kind.EMAIL, A), Entry(Kind.EXTERNAL_ID, 7), Entry(Kind.PHONE_NUMBER, "+15005550001")],
+)
+def test_an_entry_is_read_as_its_raw_form_is(entry: Entry) -> None:
+    assert entry.identifier() == Identifier.parse(entry.raw)
+
+
+@pytest.mark.parametrize("entry", [Entry(None, None), Entry(None, 7), Entry(Kind.EMAIL, None), Entry(Kind.ID, A)])
+def test_an_entry_that_names_nobody_is_invalid(entry: Entry) -> None:
+    with pytest.raises(InvalidIdentifierError):
+        entry.identifier()
+
+
+def test_an_entry_does_not_show_who_it_is() -> None:
+    entries = [Entry(None, A, "request of a@example.com"), Entry(Kind.EMAIL, A)]
+    assert "example" not in f"{entries} {entries[0]} {entries[0]!r}"
