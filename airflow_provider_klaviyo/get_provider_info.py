@@ -43,6 +43,12 @@ def get_provider_info() -> dict[str, Any]:
                         "use the same account.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
                     },
+                    "fingerprint_key": {
+                        "label": "Fingerprint key",
+                        "description": "For a ledger, which knows people by a keyed digest. Make one with: python -c "
+                        '"import secrets; print(secrets.token_urlsafe(32))"',
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
                     "revision": {
                         "label": "API revision",
                         "description": "YYYY-MM-DD; 2026-07-15 when empty.",

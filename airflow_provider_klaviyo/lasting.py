@@ -12,7 +12,8 @@ __all__ = ["fail_for_good"]
 def fail_for_good() -> Iterator[None]:
     """Turn what a retry cannot mend into Airflow's `AirflowFailException`, which skips the retries left.
 
-    That is: a connection or an argument that cannot work, a key without the scope, a list that is too large. A key
+    That is: a connection or an argument that cannot work, a key without the scope, a list that is too large, a plan
+    that is held. A key
     that is not accepted (401) is retried, because Klaviyo has refused good keys for days and then taken them again.
     """
     from airflow.providers.common.compat.sdk import AirflowFailException
@@ -20,12 +21,14 @@ def fail_for_good() -> Iterator[None]:
     from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoPermissionError
     from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
     from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
-    from airflow_provider_klaviyo.sources import SourceError
+    from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
+    from airflow_provider_klaviyo.sources.errors import SourceError
 
     lasting = (
         KlaviyoConfigurationError,
         KlaviyoPermissionError,
         IdentifierKindError,
+        LedgerSetupError,
         PlanTooLargeError,
         SourceError,
     )

@@ -27,9 +27,12 @@ def exported(path: Path) -> list[str] | None:
 
 
 def made(path: Path) -> set[str]:
-    """Return the names that a module makes at its top level, not those it imports."""
+    """Return the names that a module makes at its top level, not those it imports; all of a mere front door's."""
     names: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    body = ast.parse(path.read_text()).body
+    if all(isinstance(node, ast.ImportFrom | ast.Expr | ast.Assign) for node in body):
+        return {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

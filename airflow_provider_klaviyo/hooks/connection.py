@@ -15,14 +15,15 @@ from airflow_provider_klaviyo.api.settings import (
     DEFAULT_UTILISATION,
     Settings,
 )
+from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeyError, FingerprintKeys
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-__all__ = ["settings_from"]
+__all__ = ["KNOWN_EXTRAS", "fingerprint_keys_from", "settings_from"]
 
 PREFIX: Final = "extra__klaviyo__"
-KNOWN_EXTRAS: Final = {"account_id", "limits", "revision", "timeout", "utilisation"}
+KNOWN_EXTRAS: Final = {"account_id", "fingerprint_key", "limits", "revision", "timeout", "utilisation"}
 
 
 def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
@@ -43,6 +44,17 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
             timeout_seconds=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
         )
     except KlaviyoConfigurationError as error:
+        raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def fingerprint_keys_from(connection: Connection, extra: Mapping[str, Any]) -> FingerprintKeys:
+    """Return the keys that people are known by in a ledger.
+
+    :raises KlaviyoConfigurationError: naming the connection, the field and how to make a key.
+    """
+    try:
+        return FingerprintKeys.parse(_text(_known(connection, extra), "fingerprint_key"))
+    except (FingerprintKeyError, KlaviyoConfigurationError) as error:
         raise KlaviyoConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_klaviyo.api import calls
 from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
@@ -16,13 +16,16 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoError,
     KlaviyoPermissionError,
 )
+from airflow_provider_klaviyo.api.pace import Pacing, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.api.wire import Account, Profile
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
-from airflow_provider_klaviyo.hooks.connection import settings_from
+from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+    from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
 
 __all__ = ["KlaviyoHook"]
 
@@ -37,7 +40,8 @@ class KlaviyoHook(BaseHook):
     Everything in a process that works on one account shares one even pace, at 95 % of Klaviyo's limits by default.
 
     :param klaviyo_conn_id: the connection. Its password is the private key; its extra fields are ``account_id``,
-        ``utilisation``, ``revision``, ``timeout`` and ``limits``.
+        ``utilisation``, ``revision``, ``timeout``, ``limits`` and ``fingerprint_key``.
+    :param paces: shared by everything that must keep one pace, such as a ledger's; by default all of this process.
     """
 
     conn_name_attr = "klaviyo_conn_id"
@@ -45,9 +49,10 @@ class KlaviyoHook(BaseHook):
     conn_type = "klaviyo"
     hook_name = "Klaviyo"
 
-    def __init__(self, klaviyo_conn_id: str = default_conn_name) -> None:
+    def __init__(self, klaviyo_conn_id: str = default_conn_name, *, paces: Pacing = paces_of_this_process) -> None:
         super().__init__()
         self.klaviyo_conn_id = klaviyo_conn_id
+        self._paces = paces
         self._client: KlaviyoClient | None = None
 
     def __enter__(self) -> Self:
@@ -80,7 +85,7 @@ class KlaviyoHook(BaseHook):
         :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
         """
         if self._client is None:
-            client = KlaviyoClient(self.get_settings())
+            client = KlaviyoClient(self.get_settings(), paces=self._paces)
             try:
                 if not _is_checked(client.settings):
                     check_account(client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)
@@ -113,11 +118,25 @@ class KlaviyoHook(BaseHook):
 
     def get_settings(self) -> Settings:
         """Return what the connection says, checked."""
+        connection = self._connection()
+        return settings_from(connection, connection.extra_dejson)
+
+    def get_fingerprint_keys(self) -> FingerprintKeys:
+        """Return the keys that people are known by in a ledger; Airflow masks them in logs from now on.
+
+        :raises KlaviyoConfigurationError: when there is none, saying how to make one.
+        """
+        connection = self._connection()
+        keys = fingerprint_keys_from(connection, connection.extra_dejson)
+        for key in keys.keys:
+            mask_secret(key.decode())
+        return keys
+
+    def _connection(self) -> Connection:
         try:
-            connection = self.get_connection(self.klaviyo_conn_id)
+            return self.get_connection(self.klaviyo_conn_id)
         except AirflowNotFoundException as error:
             raise _missing(self.klaviyo_conn_id) from error
-        return settings_from(connection, connection.extra_dejson)
 
     async def get_async_settings(self) -> Settings:
         """Return what the connection says, checked, without blocking the event loop."""

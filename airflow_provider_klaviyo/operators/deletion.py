@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_klaviyo.concealed import ConcealedField
-from airflow_provider_klaviyo.sources import check_source, rows
+from airflow_provider_klaviyo.operators.source import SourceOperator
+from airflow_provider_klaviyo.sources.errors import SourceError
+from airflow_provider_klaviyo.task import actor_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_klaviyo.api.client import KlaviyoClient
+    from airflow_provider_klaviyo.api.settings import Settings
     from airflow_provider_klaviyo.deletion.plan import Plan
     from airflow_provider_klaviyo.deletion.work import Work
 
 __all__ = ["ProfileDeletionOperator"]
 
 
-class ProfileDeletionOperator(BaseOperator):
+class ProfileDeletionOperator(SourceOperator):
     """Have Klaviyo delete the profiles of everyone in a list. It cannot be undone.
 
     The list is normalised, de-duplicated and looked up, 100 identifiers a call. Each profile found is then deleted by
     its id, one call at a time at an even pace: at 95 % of Klaviyo's limit a thousand profiles take 18 minutes. Klaviyo
     answers before it has deleted; let a `DeletionConfirmedSensor` wait for the result of this task.
 
-    :param profiles: whom to delete: strings, and mappings of one kind such as ``{"email": …}``,
-        ``{"phone_number": …}``, ``{"id": …}`` or ``{"external_id": …}``. Templated; not shown in the rendered template.
-    :param sql: instead of ``profiles``, a query that returns a column of one of these names. It is read in the worker,
-        so that no identifier goes through Airflow. Templated, also as the name of an ``.sql`` file.
-    :param sql_conn_id: of the database to ask; any connection whose hook is a `DbApiHook`. Templated.
-    :param parameters: of the query, in the form that the database's driver takes. Templated.
+    :param batch: a reference that a `DeletionPlanOperator` has returned. What is not done of that batch is deleted and
+        recorded step by step, in whatever state an earlier try was killed. Templated.
+    :param ledger_conn_id: of the database that keeps the plan. All tasks that share it share one pace. Templated.
+    :param max_duration: of a batch; when it is over no more deletion is begun, and what remains is left to the next
+        plan. None for as long as it takes.
+    :param profiles, sql, sql_conn_id, parameters, path: instead of a batch, a list, as for every `SourceOperator`. It
+        needs no ledger.
     :param klaviyo_conn_id: of Klaviyo. Templated.
     :param max_profiles: refuse the whole list, before anything is deleted, if it matches more profiles than this;
         None for no limit.
     :param max_profiles_per_identifier: hold an identifier back if it matches more profiles than this; None for no
         limit. An external id such as ``0`` may belong to half of an account.
     :param dry_run: look everyone up, say what would be deleted, and delete nothing.
-    :returns: ``listed`` rows, of which ``duplicates``; the others counted by outcome: ``requested``, ``absent``,
+    :returns: of a batch, its identifiers counted by outcome, and as ``outstanding`` those still to be deleted. Of a
+        list, ``listed`` rows, of which ``duplicates``; the others counted by outcome: ``requested``, ``absent``,
         ``invalid``, ``refused``, ``held``, and ``planned`` in a dry run; the ``profile_ids`` to be
         confirmed gone (in a dry run, ``planned_profile_ids`` instead); ``looked_up_at``; and whose profiles they are,
         ``account_id`` and ``klaviyo_conn_id``. Nothing personal.
@@ -53,49 +56,69 @@ class ProfileDeletionOperator(BaseOperator):
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
 
-    template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "klaviyo_conn_id")
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    template_fields: Sequence[str] = (*SourceOperator.template_fields, "batch", "ledger_conn_id")
     ui_color = "#f4d9d0"
-
-    profiles: Any = ConcealedField()
 
     def __init__(
         self,
         *,
-        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg | None = None,
-        sql: str | None = None,
-        sql_conn_id: str | None = None,
-        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
-        klaviyo_conn_id: str = "klaviyo_default",
+        batch: Mapping[str, Any] | XComArg | None = None,
+        ledger_conn_id: str = "klaviyo_ledger",
+        max_duration: timedelta | None = None,
         max_profiles: int | None = 1_000,
         max_profiles_per_identifier: int | None = 5,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_source(profiles, sql, sql_conn_id, parameters)
-        self.profiles = profiles
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-        self.klaviyo_conn_id = klaviyo_conn_id
+        self.batch = batch
+        self.ledger_conn_id = ledger_conn_id
+        self.max_duration = max_duration
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
+        if batch is None:
+            self.source.check()
+        elif dry_run or any(one is not None for one in (self.profiles, self.sql, self.path)):
+            raise SourceError("batch=… takes neither a list (profiles=…, sql=…, path=…) nor dry_run: its plan had them")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Look the list up, delete who is there, and return the counts."""
-        from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+        """Delete who is there, and return the counts."""
         from airflow_provider_klaviyo.lasting import fail_for_good
 
-        with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
-            client = hook.get_conn()
-            result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
-            result |= {"account_id": client.settings.account_id, "klaviyo_conn_id": self.klaviyo_conn_id}
-        counts = (f"{number:,} {name}" for name, number in result.items() if number and isinstance(number, int))
+        with fail_for_good():
+            result = self._work_off(context) if self.batch is not None else self._delete_listed(context)
+        numbers = ((name, number) for name, number in result.items() if type(number) is int and name != "batch")
+        counts = (f"{number:,} {name}" for name, number in numbers if number)
         self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
         return result
+
+    def _work_off(self, context: Context) -> dict[str, Any]:
+        """Delete what is not done of a batch."""
+        from airflow_provider_klaviyo.deletion.drain import drain
+        from airflow_provider_klaviyo.hooks.ledger import open_ledger
+        from airflow_provider_klaviyo.ledger.ledger import BatchReference
+        from airflow_provider_klaviyo.ledger.work import LedgerBatch
+
+        reference = BatchReference.from_json(self.batch)
+        with open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook):
+            batch = LedgerBatch(ledger, reference)
+            client = hook.get_conn()
+            self.log.info("Batch %s of plan %s", reference.batch, reference.plan_id)
+            self._announce_deletions(len(batch.profile_ids), client.settings)
+            seconds = None if self.max_duration is None else self.max_duration.total_seconds()
+            drain(batch.profile_ids, client, record=batch, seconds=seconds)
+            counts = batch.counts
+        return {"plan_id": reference.plan_id, "batch": reference.batch} | counts | {"outstanding": counts["planned"]}
+
+    def _delete_listed(self, context: Context) -> dict[str, Any]:
+        """Look the list up, and delete who is there."""
+        from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+
+        with KlaviyoHook(self.klaviyo_conn_id) as hook:
+            client = hook.get_conn()
+            result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
+        return result | {"account_id": client.settings.account_id, "klaviyo_conn_id": self.klaviyo_conn_id}
 
     def _delete(self, client: KlaviyoClient, context: Context) -> dict[str, Any]:
         from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
@@ -108,19 +131,14 @@ class ProfileDeletionOperator(BaseOperator):
             checkpoint.start(work)
         else:
             self.log.info("An earlier try got to %s of %s deletions", len(checkpoint.done), len(work.profile_ids))
-        result = work.result(drain(work.profile_ids, client, checkpoint.done, checkpoint.record))
+        result = work.result(drain(work.profile_ids, client, checkpoint.done, checkpoint))
         checkpoint.finish()
         return result
 
     def _occasion(self, client: KlaviyoClient, context: Context) -> str:
-        """Return a keyed digest of what must be the same for a retry to go on; clearing a task raises its max_tries."""
-        from hashlib import blake2b
-
-        ti = context.get("ti")
-        query = (self.sql, self.sql_conn_id, self.parameters)
-        limits = (self.max_profiles, self.max_profiles_per_identifier)
-        same = repr((getattr(ti, "max_tries", None), query, limits, client.settings.quota))
-        return blake2b(same.encode(), key=client.settings.api_key.encode()[:64], digest_size=16).hexdigest()
+        """Return what must be the same for a retry to go on; clearing a task raises its max_tries."""
+        max_tries = getattr(context.get("ti"), "max_tries", None)
+        return self.recipe(client.settings, max_tries, self.max_profiles, self.max_profiles_per_identifier)
 
     def _plan(self, client: KlaviyoClient) -> Work:
         import pendulum
@@ -128,7 +146,7 @@ class ProfileDeletionOperator(BaseOperator):
         from airflow_provider_klaviyo.deletion.plan import make_plan
 
         began_at = pendulum.now("UTC")
-        with closing(rows(self.profiles, self.sql, self.sql_conn_id, self.parameters)) as listed:
+        with closing(self.source.rows()) as listed:
             plan = make_plan(
                 listed,
                 client,
@@ -139,15 +157,15 @@ class ProfileDeletionOperator(BaseOperator):
         return plan.work(began_at)
 
     def _announce(self, plan: Plan, client: KlaviyoClient) -> None:
+        self.log.info("Rows read: %s; profiles in Klaviyo: %s", f"{plan.listed:,}", f"{len(plan.profile_ids):,}")
+        if self.only_plan:
+            self.log.info("A dry run: nobody is deleted")
+        else:
+            self._announce_deletions(len(plan.profile_ids), client.settings)
+
+    def _announce_deletions(self, number: int, settings: Settings) -> None:
         from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
         from airflow_provider_klaviyo.deletion.progress import duration
 
-        number = len(plan.profile_ids)
-        if self.only_plan:
-            then = "A dry run: nobody is deleted"
-        elif number == 0:
-            then = "There is nothing to delete"
-        else:
-            seconds = number * client.settings.interval_seconds(PROFILE_DELETION)
-            then = f"Deleting them takes about {duration(seconds)}"
-        self.log.info("Rows read: %s; profiles in Klaviyo: %s. %s", f"{plan.listed:,}", f"{number:,}", then)
+        seconds = number * settings.interval_seconds(PROFILE_DELETION)
+        self.log.info("Profiles to delete: %s, which takes about %s", f"{number:,}", duration(seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -15,14 +15,30 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_klaviyo.concealed import ConcealedField
-from airflow_provider_klaviyo.sources import check_query, listed, queried
+from airflow_provider_klaviyo.sources.errors import SourceError
+from airflow_provider_klaviyo.sources.lists import listed
+from airflow_provider_klaviyo.sources.queries import check_query
+from airflow_provider_klaviyo.sources.source import Source
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_klaviyo.deletion.confirm import Confirmation
 
-__all__ = ["DeletionConfirmedSensor"]
+__all__ = ["DeletionConfirmedSensor", "Seen"]
+
+
+class Seen(NamedTuple):
+    """What the last look has seen.
+
+    :param outstanding: how many profiles were still there; None before the first look.
+    :param watched: profiles to ask for next.
+    :param since: when the first of them was looked up, or its deletion requested.
+    """
+
+    outstanding: int | None
+    watched: list[str]
+    since: datetime
 
 
 class DeletionConfirmedSensor(BaseSensorOperator):
@@ -35,9 +51,14 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     A person who was deleted can come back under a new profile, when a shop syncs or a form is filled in. That is told
     from a deletion that has not happened, and counted as ``reappeared``.
 
-    :param profiles: what to wait for: the result of a `ProfileDeletionOperator` (``delete.output``, mapped or not),
-        its ``profile_ids``, or what that operator takes. Only the result says when the profiles were looked up, which
-        is what a person who came back within seconds is known by. Templated; not shown in the rendered template.
+    :param plan: what to wait for: all deletions of a plan, given as what a `DeletionPlanOperator` has returned
+        (``plan.output``), or as a ``plan_id``. A plan may be of any size: the ledger knows what is outstanding, and is
+        told who is gone. Templated.
+    :param batch: instead, one batch: one of the references that a `DeletionPlanOperator` has returned. Templated.
+    :param ledger_conn_id: of the database that keeps the ledger. Templated.
+    :param profiles: instead, without a ledger: the result of a `ProfileDeletionOperator` (``delete.output``, mapped or
+        not), its ``profile_ids``, or what that operator takes. Only the result says when the profiles were looked up,
+        which is what a person who came back within seconds is known by. Templated; not shown in the rendered template.
     :param sql: a query for the source's identifiers, as the operator takes it. It is read once everything is gone, to
         see who came back; without it only identifiers in ``profiles`` can be seen to. Templated.
     :param sql_conn_id: of the database to ask. Templated.
@@ -49,9 +70,11 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     :param max_wait: that the pauses grow to.
     :param timeout: after which to give up; 14 days.
     :param mode: ``reschedule``, or ``poke`` to hold a worker while waiting for something short.
-    :returns: how many have ``reappeared``, which is how many new profiles hold a listed identifier; and how many are
-        ``confirmed`` gone, which is all the others. Who was who is not known here, so somebody who was absent and has
-        signed up since counts as one who came back, and ``confirmed`` is rather too low than too high.
+    :returns: of a plan or a batch, its identifiers counted by outcome, and as ``outstanding`` those that are still to
+        be deleted. Of ``profiles``, how many have ``reappeared``, which is how many new profiles hold a listed
+        identifier, and how many are ``confirmed`` gone, which is all the others. Who was who is not known without a
+        ledger, so somebody who was absent and has signed up since counts as one who came back, and ``confirmed`` is
+        rather too low than too high.
     :raises AirflowSensorTimeout: when time is up, with how many are outstanding and since when; with ``soft_fail``
         the task is skipped instead.
     :raises AirflowFailException: when a retry cannot help, such as when the profiles were deleted on another account.
@@ -60,7 +83,16 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     Source: https://developers.klaviyo.com/en/reference/get_profiles
     """
 
-    template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "klaviyo_conn_id")
+    template_fields: Sequence[str] = (
+        "plan",
+        "batch",
+        "ledger_conn_id",
+        "profiles",
+        "sql",
+        "sql_conn_id",
+        "parameters",
+        "klaviyo_conn_id",
+    )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql", "parameters": "json"}
     ui_color = "#d9ead3"
@@ -70,7 +102,10 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg,
+        plan: str | Sequence[Mapping[str, Any]] | XComArg | None = None,
+        batch: Mapping[str, Any] | XComArg | None = None,
+        ledger_conn_id: str = "klaviyo_ledger",
+        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg | None = None,
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -91,7 +126,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
             mode=mode,
             **kwargs,
         )
+        if sum(one is not None for one in (plan, batch, profiles)) != 1:
+            raise SourceError("say what to wait for: exactly one of plan=…, batch=… and profiles=…")
         check_query(sql, sql_conn_id, parameters)
+        self.plan = plan
+        self.batch = batch
+        self.ledger_conn_id = ledger_conn_id
         self.profiles = profiles
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -99,6 +139,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         self.klaviyo_conn_id = klaviyo_conn_id
         self.deferrable = deferrable
         self._confirmation: Confirmation | None = None
+        self._seen: Seen | None = None
 
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, or the way that ``mode`` says, and return the counts."""
@@ -126,6 +167,9 @@ class DeletionConfirmedSensor(BaseSensorOperator):
                 counts = self._try_to_look(context, datetime.fromisoformat(since), outstanding=[])
                 return counts if counts is not None else self._wait(deadline)
             case {"status": "timeout", "outstanding": int(outstanding), "since": str(since)}:
+                counts = self._try_to_look(context) if self.profiles is None else None
+                if counts is not None:
+                    return counts
                 raise AirflowSensorTimeout(self._overdue(outstanding, since))
             case {"status": "failed", "message": str(message), "may_retry": bool(may_retry)}:
                 raise (KlaviyoError if may_retry else AirflowFailException)(message)
@@ -135,18 +179,27 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
     ) -> dict[str, int] | None:
         from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
+        from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
 
         try:
-            return self._look(context, since, outstanding)
-        except (KlaviyoUnavailableError, KlaviyoAnswerError) as error:
-            if self.deferrable and (self._confirmation is None or not self._confirmation.watched):
+            of_ledger = self.profiles is None
+            counts = self._look_in_ledger(context) if of_ledger else self._look(context, since, outstanding)
+        except (KlaviyoUnavailableError, KlaviyoAnswerError, LedgerUnavailableError) as error:
+            if self.deferrable and (self._seen is None or not self._seen.watched):
                 raise  # It is not known yet which profiles to wait for, and a trigger gets nothing else.
             self.log.warning("This look brought nothing, the next one may: %s", error)
             return None
+        if counts is None and self._seen is not None:
+            self.log.info("%s profiles are still there", f"{self._seen.outstanding or 0:,}")
+        elif counts is not None:
+            shown = (f"{number:,} {name}" for name, number in counts.items() if number)
+            self.log.info("All gone: %s", ", ".join(shown) or "there was nobody to wait for")
+        return counts
 
     def _look(
         self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
     ) -> dict[str, int] | None:
+        """Look without a ledger: what is watched is kept here, and in the trigger."""
         from airflow_provider_klaviyo.deletion.confirm import Confirmation
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
         from airflow_provider_klaviyo.lasting import fail_for_good
@@ -157,19 +210,51 @@ class DeletionConfirmedSensor(BaseSensorOperator):
                     listed(self.profiles), since or self._first_look(context), self._source
                 )
                 self._confirmation.outstanding = outstanding
-            client = hook.get_conn()
-            self._confirmation.check_account(client.settings.account_id, self.klaviyo_conn_id)
-            counts = self._confirmation.look(client)
-        if counts is None:
-            self.log.info("%s profiles are still there", f"{len(self._confirmation.outstanding or ()):,}")
-        else:
-            self.log.info("All gone: %s", ", ".join(f"{number:,} {name}" for name, number in counts.items()))
-        return counts
+            confirmation = self._confirmation
+            try:
+                client = hook.get_conn()
+                confirmation.check_account(client.settings.account_id, self.klaviyo_conn_id)
+                return confirmation.look(client)
+            finally:
+                number = None if confirmation.outstanding is None else len(confirmation.outstanding)
+                self._seen = Seen(number, confirmation.watched, confirmation.since)
+
+    def _look_in_ledger(self, context: Context) -> dict[str, int] | None:
+        """Look with a ledger, which knows what is outstanding, and is told who is gone."""
+        from airflow_provider_klaviyo.hooks.ledger import open_ledger
+        from airflow_provider_klaviyo.lasting import fail_for_good
+        from airflow_provider_klaviyo.ledger.confirmation import LedgerConfirmation
+        from airflow_provider_klaviyo.task import actor_of
+
+        with (
+            fail_for_good(),
+            open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook),
+        ):
+            confirmation = LedgerConfirmation(ledger, *self._plans())
+            since = confirmation.since or self._first_look(context)
+            self._seen = Seen(None, confirmation.sample, since)
+            counts = confirmation.look(hook.get_conn())
+            self._seen = Seen(confirmation.outstanding, confirmation.sample, since)
+        return None if counts is None else counts | {"outstanding": counts["planned"]}
+
+    def _plans(self) -> tuple[list[str], int | None]:
+        """Return the plans to wait for, and the number of the batch if it is only one."""
+        from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
+        from airflow_provider_klaviyo.ledger.ledger import BatchReference
+
+        if self.batch is not None:
+            reference = BatchReference.from_json(self.batch)
+            return [reference.plan_id], reference.batch
+        if isinstance(self.plan, str):
+            return [self.plan], None
+        if not isinstance(self.plan, Iterable):
+            raise LedgerSetupError("plan must be what a DeletionPlanOperator has returned, or a plan_id")
+        return [BatchReference.from_json(one).plan_id for one in self.plan], None
 
     def _source(self) -> Iterable[object]:
         if self.sql is None or self.sql_conn_id is None:
             return ()
-        return queried(self.sql, self.sql_conn_id, self.parameters)
+        return Source(sql=self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters).rows()
 
     def _first_look(self, context: Context) -> datetime:
         """Return when this task first looked: now, unless it was rescheduled before."""
@@ -185,13 +270,13 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def _wait(self, deadline: float) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
-        confirmation = cast("Confirmation", self._confirmation)
+        seen = cast("Seen", self._seen)
         longest = self.max_wait.total_seconds() if self.max_wait is not None else self.timeout
         self.defer(
             trigger=DeletionConfirmedTrigger(
                 klaviyo_conn_id=self.klaviyo_conn_id,
-                profile_ids=confirmation.watched,
-                since=confirmation.since.isoformat(),
+                profile_ids=seen.watched,
+                since=seen.since.isoformat(),
                 deadline=deadline,
                 pause_seconds=max(1.0, self.poke_interval),
                 longest_pause_seconds=max(1.0, longest if self.exponential_backoff else self.poke_interval),
@@ -202,13 +287,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         )
 
     def _overdue(self, outstanding: int | None = None, since: str | None = None) -> str:
-        if self._confirmation is not None:
-            since = self._confirmation.since.isoformat()
-            if self._confirmation.outstanding is not None:
-                outstanding = len(self._confirmation.outstanding)
+        if self._seen is not None:
+            since = self._seen.since.isoformat()
+            outstanding = outstanding if self._seen.outstanding is None else self._seen.outstanding
         number = "An unknown number of" if outstanding is None else f"{outstanding:,}"
         return (
             f"{number} profiles are still in Klaviyo, although their deletion was requested; the wait began with what "
-            f"was looked up at {since}. Klaviyo may only be slow: clear this task to wait again. If they stay, clear "
-            "the deletion task to request them again, or ask Klaviyo's support"
+            f"was looked up, or requested, at {since}. Klaviyo may be slow: clear this task to wait again. If they "
+            "stay, clear the deletion task to request them again, or ask Klaviyo's support"
         )

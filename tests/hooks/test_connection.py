@@ -93,7 +93,10 @@ def test_the_host_may_come_in_parts(
         ({"extra": {"limits": "[]"}}, "limits must be JSON such as"),
         ({"extra": {"limits": 3}}, "limits must be JSON such as"),
         ({"extra": {"extra__other__account_id": "AbC123"}}, "there is no extra field 'extra__other__account_id'"),
-        ({"extra": {"account-id": "AbC123"}}, "there is no extra field 'account-id'; known are account_id, limits"),
+        (
+            {"extra": {"account-id": "AbC123"}},
+            "there is no extra field 'account-id'; known are account_id, fingerprint_key",
+        ),
         ({"extra": {"limits": {"get_profiles": 750}}}, "limits must be JSON such as"),
         ({"extra": {"limits": {"get_profiles": {"burst": 3}}}}, "limits must be JSON such as"),
         ({"extra": {"limits": {"get_profiles": {"burst": "x", "steady": 1}}}}, "limits must be JSON such as"),

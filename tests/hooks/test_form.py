@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_klaviyo.api.settings import DEFAULT_BASE_URL, DEFAULT_REVISION, DEFAULT_UTILISATION
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
+from airflow_provider_klaviyo.hooks.connection import KNOWN_EXTRAS
 from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
 
@@ -33,7 +34,8 @@ def test_the_hook_says_what_the_form_says(form: dict[str, Any]) -> None:
 
 
 def test_the_fields_are_those_that_are_read(form: dict[str, Any]) -> None:
-    assert set(form["conn-fields"]) == {"account_id", "utilisation", "revision", "timeout", "limits"}
+    assert set(form["conn-fields"]) == KNOWN_EXTRAS
+    assert form["conn-fields"]["fingerprint_key"]["schema"]["format"] == "password"
 
 
 def test_the_form_tells_the_defaults_that_hold(form: dict[str, Any]) -> None:

@@ -289,7 +289,7 @@ def test_no_variable_of_a_traceback_shows_an_address_or_the_key(
             operator.execute({})
         emulator.clear_faults()
         shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
-        ours = shown[shown.index("operators/klaviyo.py") :]
+        ours = shown[shown.index("operators/deletion.py") :]
         assert "canary" not in ours
         assert emulator.account.key not in ours
 

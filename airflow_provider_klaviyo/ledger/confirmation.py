@@ -1,0 +1,197 @@
+"""What of these plans is still there? Asked again and again, and recorded, until nobody is outstanding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import and_, bindparam, func, or_, select
+
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.wire import PAGE_SIZE
+from airflow_provider_klaviyo.deletion.confirm import still_there
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.resolve import resolve
+from airflow_provider_klaviyo.ledger.ledger import Ledger
+from airflow_provider_klaviyo.ledger.tables import requests
+
+__all__ = ["LedgerConfirmation"]
+
+ROWS_AT_ONCE: Final = 5_000
+SAMPLE: Final = 100
+
+log = logging.getLogger(__name__)
+
+
+class _Requested(NamedTuple):
+    """A deletion that Klaviyo has accepted, for one profile of one request. Its repr does not show whose."""
+
+    plan_id: str
+    number: int
+    part: int
+    kind: str
+    identifier: str
+    profile_id: str
+
+    def __repr__(self) -> str:
+        return f"_Requested({self.plan_id}, {self.number}, {self.part})"
+
+
+class LedgerConfirmation:
+    """Watches the requested deletions of some plans, or of one batch, and records who is gone and who came back.
+
+    :param batch: of a single plan; None for all batches.
+    :raises LedgerSetupError: when this ledger does not know one of the plans, or it may not be worked off.
+
+    `outstanding` is how many profiles were still there at the last look, None before the first. `sample` has at most
+    100 of their ids, those requested last: while one of them is there, the plan is not done.
+    """
+
+    def __init__(self, ledger: Ledger, plan_ids: Sequence[str], batch: int | None = None) -> None:
+        self._ledger = ledger
+        self._plan_ids = list(dict.fromkeys(plan_ids))
+        self._batch = batch
+        for plan in map(ledger.ready_plan, self._plan_ids):
+            if batch is not None:
+                ledger.check_batch(plan, batch)
+        self.outstanding: int | None = None
+        self.sample = self._requested_last()
+
+    @property
+    def since(self) -> datetime | None:
+        """When the oldest of the outstanding deletions was requested."""
+        query = select(func.min(requests.c.outcome_at)).where(
+            requests.c.plan_id.in_(self._plan_ids), *self._is_requested()
+        )
+        with self._ledger.database.begin() as connection:
+            oldest: datetime | None = connection.execute(query).scalar()
+        return oldest
+
+    def look(self, client: KlaviyoClient) -> dict[str, int] | None:
+        """Ask for what is outstanding; return the counts by outcome once nothing is, and None until then."""
+        for page in self._pages():
+            self._look_at(page, client)
+        self.outstanding, self.sample = self._number(), self._requested_last()
+        return self._ledger.counts(self._plan_ids, self._batch) if self.outstanding == 0 else None
+
+    def _number(self) -> int:
+        """Return how many profiles are requested and not known to be gone, each counted once."""
+        query = select(func.count(requests.c.profile_id.distinct())).where(
+            requests.c.plan_id.in_(self._plan_ids), *self._is_requested()
+        )
+        with self._ledger.database.begin() as connection:
+            number: int = connection.execute(query).scalar_one()
+        return number
+
+    def _requested_last(self) -> list[str]:
+        query = (
+            select(requests.c.profile_id)
+            .where(requests.c.plan_id.in_(self._plan_ids), *self._is_requested())
+            .order_by(requests.c.outcome_at.desc(), requests.c.number.desc())
+            .limit(SAMPLE)
+        )
+        with self._ledger.database.begin() as connection:
+            return list(dict.fromkeys(connection.execute(query).scalars()))
+
+    def _pages(self) -> Iterator[list[_Requested]]:
+        columns = (
+            requests.c.plan_id,
+            requests.c.number,
+            requests.c.part,
+            requests.c.kind,
+            requests.c.identifier,
+            requests.c.profile_id,
+        )
+        later = or_(
+            requests.c.number > bindparam("last_number"),
+            and_(requests.c.number == bindparam("last_number"), requests.c.part > bindparam("last_part")),
+        )
+        query = (
+            select(*columns)
+            .where(requests.c.plan_id == bindparam("of_plan"), *self._is_requested(), later)
+            .order_by(requests.c.number, requests.c.part)
+            .limit(ROWS_AT_ONCE)
+        )
+        for plan_id in self._plan_ids:
+            number, part = -1, -1
+            while True:
+                parameters = {"of_plan": plan_id, "last_number": number, "last_part": part}
+                with self._ledger.database.begin() as connection:
+                    page = [_Requested(*row) for row in connection.execute(query, parameters)]
+                if not page:
+                    break
+                number, part = page[-1].number, page[-1].part
+                yield page
+
+    def _look_at(self, page: list[_Requested], client: KlaviyoClient) -> None:
+        """Record who is gone."""
+        ids = list(dict.fromkeys(row.profile_id for row in page))
+        hundreds = (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))
+        there = {one for found in client.run_each(map(still_there, hundreds)) for one in found}
+        gone = [row for row in page if row.profile_id not in there]
+        holders = self._holders(gone, client)
+        own = self._profiles_of([row for row in gone if holders.get(_identifier(row))])
+        settled: dict[Outcome, list[_Requested]] = {Outcome.CONFIRMED: [], Outcome.REAPPEARED: []}
+        for row in gone:
+            held_by = holders.get(_identifier(row), set())
+            if held_by is None or row.profile_id in held_by:
+                continue  # Gone by its id only, which one index of several may say too early.
+            if held_by - own.get((row.plan_id, row.number), set()):
+                settled[Outcome.REAPPEARED].append(row)
+            else:
+                settled[Outcome.CONFIRMED].append(row)
+        for outcome, rows in settled.items():
+            self._record(outcome, rows)
+
+    def _holders(self, rows: list[_Requested], client: KlaviyoClient) -> dict[Identifier, set[str] | None]:
+        """Return which profiles hold these rows' identifiers now; None where Klaviyo's answer leaves that open."""
+        identifiers = {_identifier(row): None for row in rows if row.kind != Kind.ID}
+        return {
+            one.identifier: None if one.outcome is Outcome.HELD else {profile.id for profile in one.profiles}
+            for one in resolve(identifiers, client)
+        }
+
+    def _profiles_of(self, rows: list[_Requested]) -> dict[tuple[str, int], set[str]]:
+        """Return all profiles that each of these requests was for."""
+        own: dict[tuple[str, int], set[str]] = {}
+        for row in rows:
+            query = select(requests.c.profile_id).where(
+                requests.c.plan_id == row.plan_id, requests.c.number == row.number
+            )
+            with self._ledger.database.begin() as connection:
+                own[row.plan_id, row.number] = set(connection.execute(query).scalars())
+        return own
+
+    def _record(self, outcome: Outcome, rows: list[_Requested]) -> None:
+        if not rows:
+            return
+        statement = (
+            requests.update()
+            .where(
+                requests.c.plan_id == bindparam("of_plan"),
+                requests.c.number == bindparam("of_number"),
+                requests.c.part == bindparam("of_part"),
+                requests.c.outcome == Outcome.REQUESTED.value,
+            )
+            .values(outcome=outcome.value, outcome_at=datetime.now(UTC), identifier=None)
+        )
+        parameters = [{"of_plan": row.plan_id, "of_number": row.number, "of_part": row.part} for row in rows]
+        with self._ledger.database.begin() as connection:
+            connection.execute(statement, parameters)
+            for plan_id in dict.fromkeys(row.plan_id for row in rows):
+                of = [(row.number, row.profile_id) for row in rows if row.plan_id == plan_id]
+                self._ledger.note(connection, plan_id, outcome.value, of)
+
+    def _is_requested(self) -> list[Any]:
+        conditions = [
+            requests.c.account_id == self._ledger.account_id,
+            requests.c.outcome == Outcome.REQUESTED.value,
+        ]
+        return conditions if self._batch is None else [*conditions, requests.c.batch == self._batch]
+
+
+def _identifier(row: _Requested) -> Identifier:
+    return Identifier.of(Kind(row.kind), row.identifier)

@@ -1,0 +1,187 @@
+"""The database of a ledger: transactions, its clock, its tables, and errors that show nobody's data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import ARRAY, JSON, Table, Text, any_, bindparam, cast, event, func, inspect, select, text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.sql.elements import ColumnElement
+
+from airflow_provider_klaviyo.ledger import tables
+from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError, LedgerUnavailableError
+
+__all__ = ["Database", "any_of"]
+
+CLOCKS: Final = {
+    "postgresql": "extract(epoch from clock_timestamp())",
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+}
+# The text of others can quote a row. Of PostgreSQL's: connection, transaction, authorization, catalog, schema, rolled
+# back, syntax or access rule, resources, object not ready, operator, system.
+ERRORS_WITHOUT_VALUES: Final = ("OperationalError", "InternalError", "ProgrammingError")
+CODES_WITHOUT_VALUES: Final = {"08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"}
+
+
+class Database:
+    """A database that keeps a ledger, ready to be used: its tables are made where they are missing.
+
+    :param engine: of SQLAlchemy; closed by `close`.
+    :raises LedgerSetupError: for a kind of database that suits no ledger, or tables of another version.
+    :raises LedgerUnavailableError: when it cannot be reached.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.kind = engine.dialect.name
+        if self.kind not in CLOCKS:
+            raise LedgerSetupError(
+                f"a {self.kind} database cannot keep a ledger: it must be one of {', '.join(sorted(CLOCKS))}. It can "
+                "still be the source of a list"
+            )
+        if self.kind == "sqlite" and engine.url.database in (None, "", ":memory:"):
+            raise LedgerSetupError("a database in memory is forgotten with the task: give the connection a file")
+        event.listen(engine, "connect", _plan_each_time)
+        # Turns and profiles are taken by comparing: a stricter level would fail where this one waits, and sees.
+        self._transactions = (
+            engine.execution_options(isolation_level="READ COMMITTED") if self.kind == "postgresql" else engine
+        )
+        self._prepare()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction that ends with the block.
+
+        :raises LedgerUnavailableError: for any trouble of the database's, without its parameters.
+        """
+        try:
+            with self._transactions.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise LedgerUnavailableError(f"the ledger's database failed: {_reason(error)}") from None
+
+    def seconds(self, connection: Connection) -> float:
+        """Return what the database's own clock says, in seconds since 1970. All workers see the same one."""
+        return float(connection.execute(text(f"SELECT {CLOCKS[self.kind]}")).scalar_one())
+
+    def insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows of the same columns.
+
+        PostgreSQL is given one JSON value of what differs between the rows, at a fraction of what parameters cost.
+        """
+        if not rows:
+            return
+        if self.kind != "postgresql":
+            connection.execute(table.insert(), list(rows))
+            return
+        first = rows[0]
+        same = [name for name, value in first.items() if all(row[name] == value for row in rows)]
+        other = [name for name in first if name not in same]
+        types = {name: table.c[name].type.compile(connection.dialect) for name in same}
+        values = [f"CAST(:{name} AS {types[name]})" for name in same] + other
+        statement = text(
+            f"INSERT INTO {table.name} ({', '.join(same + other)}) "  # noqa: S608 - the names are our own
+            f"SELECT {', '.join(values)} "
+            f"FROM json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows_as_json AS json))"
+        )
+        varying = json.dumps([{name: row[name] for name in other} for row in rows], default=_json)
+        constants = {name: _plain(first[name]) for name in same}
+        connection.execute(statement, constants | {"rows_as_json": varying})
+
+    def insert_once(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+        """Add a row; tell whether nobody else was quicker."""
+        try:
+            with connection.begin_nested():
+                connection.execute(table.insert(), dict(row))
+        except IntegrityError:
+            return False
+        return True
+
+    def _prepare(self) -> None:
+        with self.begin() as connection:
+            names = set(inspect(connection).get_table_names())
+        missing = set(tables.metadata.tables) - names
+        if not missing:
+            self._check_version()
+        elif len(missing) < len(tables.metadata.tables):
+            raise LedgerSetupError(
+                f"the database has a table {min(set(tables.metadata.tables) - missing)} but not all of a "
+                "ledger's. Give the ledger a database of its own"
+            )
+        else:
+            self._create()
+
+    def _create(self) -> None:
+        """Make the tables; if another process was quicker, take its."""
+        try:
+            with self.begin() as connection:
+                if self.kind == "sqlite":
+                    # Its driver begins no transaction for a CREATE, and another process would see half of the tables.
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                tables.metadata.create_all(connection)
+                connection.execute(tables.versions.insert(), {"schema_version": tables.SCHEMA_VERSION})
+        except LedgerError:
+            with self.begin() as connection:
+                if set(tables.metadata.tables) - set(inspect(connection).get_table_names()):
+                    raise
+            self._check_version()
+
+    def _check_version(self) -> None:
+        with self.begin() as connection:
+            found = connection.execute(select(tables.versions.c.schema_version)).scalars().all()
+        if list(found) != [tables.SCHEMA_VERSION]:
+            shown = ", ".join(map(str, found)) or "none"
+            raise LedgerSetupError(
+                f"the tables of the ledger are of version {shown}, but this package writes version "
+                f"{tables.SCHEMA_VERSION}. Use the package that made them, or give it a database of its own"
+            )
+
+
+def any_of(database: Database, column: ColumnElement[str], values: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return the condition that a column is one of many texts, and its parameters."""
+    if database.kind == "postgresql":
+        listed = cast(bindparam("any_of", type_=Text()), JSON)
+        # As an array, which is looked up in an index; a subquery may be joined by reading both sides a thousand times.
+        each = select(func.json_array_elements_text(listed)).scalar_subquery()
+        return column == any_(func.array(each, type_=ARRAY(Text))), {"any_of": json.dumps(values)}
+    return column.in_(bindparam("any_of", expanding=True)), {"any_of": list(values)}
+
+
+@lru_cache
+def _json(value: object) -> str:
+    """Write a time as `tables.UTCDateTime` keeps it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    raise TypeError(f"no column of a ledger holds a {type(value).__name__}")
+
+
+def _plain(value: Any) -> Any:
+    return _json(value) if isinstance(value, datetime) else value
+
+
+def _plan_each_time(connection: Any, _: Any) -> None:
+    """Keep psycopg 3 from preparing statements: PostgreSQL would go on with what was quick when a table was empty."""
+    if hasattr(connection, "prepare_threshold"):
+        connection.prepare_threshold = None
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return the kind of failure, and the database's own words where those cannot quote a row."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return type(error).__name__
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    reason = f"{type(error.orig).__name__} ({code})" if code else type(error.orig).__name__
+    is_harmless = code is None or code[:2] in CODES_WITHOUT_VALUES
+    if is_harmless and type(error).__name__ in ERRORS_WITHOUT_VALUES:
+        reason += f": {str(error.orig).strip().splitlines()[0]}" if str(error.orig).strip() else ""
+    return reason

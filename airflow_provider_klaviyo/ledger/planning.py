@@ -1,0 +1,191 @@
+"""A list becomes a plan in the ledger: looked up, guarded, divided into batches; registered whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy.engine import Connection
+
+from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.resolve import resolve
+from airflow_provider_klaviyo.ledger.database import any_of
+from airflow_provider_klaviyo.ledger.errors import LedgerError
+from airflow_provider_klaviyo.ledger.ledger import HELD, READY, REGISTERING, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.registration import Registration, given_up
+from airflow_provider_klaviyo.ledger.tables import plans, requests
+
+__all__ = ["Rules", "register_plan"]
+
+IDS_AT_ONCE: Final = 1_000
+PROFILES_AT_ONCE: Final = 50_000
+ABANDONED: Final = timedelta(days=1)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a plan may be like.
+
+    :param regulation: of rows that name none: ``gdpr``, ``ccpa`` or a number of days.
+    :param max_profiles: a plan that matches more is held; None for no limit.
+    :param max_profiles_per_identifier: an identifier that matches more is held back; None for no limit.
+    :param batch_size: profiles a batch.
+    :param most_batches: rather than more of them, batches become larger.
+    """
+
+    regulation: str = "gdpr"
+    max_profiles: int | None = 1_000
+    max_profiles_per_identifier: int | None = 5
+    batch_size: int = 500
+    most_batches: int = 1_024
+
+
+def register_plan(
+    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, rules: Rules, *, origin: str, recipe: str
+) -> dict[str, Any]:
+    """Look everyone up who is listed and register what was asked for; return the plan's row.
+
+    A plan of the same origin and recipe that is ready already is returned as it is: nothing is read again. One that is
+    held, or was made by another recipe, is withdrawn and replaced.
+
+    :param origin: a digest of the DAG run and the task.
+    :param recipe: a digest of all that the task was told.
+    :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
+    """
+    earlier = _clear_the_way(ledger, origin, recipe)
+    if earlier is not None:
+        return earlier
+    plan_id, now = uuid.uuid4().hex, datetime.now(UTC)
+    with ledger.database.begin() as connection:
+        row = {"plan_id": plan_id, "account_id": ledger.account_id, "origin": origin, "recipe": recipe}
+        times = {"began_at": now, "touched_at": now}
+        connection.execute(plans.insert(), row | times | {"actor": ledger.actor, "state": REGISTERING})
+    try:
+        registration = Registration(ledger, plan_id, rules.regulation, now)
+        identifiers = registration.identifiers(entries)
+        for resolved in resolve(identifiers, client, max_profiles_per_identifier=rules.max_profiles_per_identifier):
+            registration.settle(resolved)
+        registration.flush()
+        _finish(ledger, registration, rules)
+    except BaseException:
+        _discard(ledger, plan_id)
+        raise
+    return ledger.plan(plan_id)
+
+
+def _clear_the_way(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | None:
+    """Return the plan that was made by just this task before; put away what else it, or a killed one, has left."""
+    abandoned = datetime.now(UTC) - ABANDONED
+    is_left = plans.c.state == REGISTERING
+    query = plans.select().where(
+        or_(plans.c.origin == origin, is_left & (plans.c.touched_at < abandoned)), plans.c.state != WITHDRAWN
+    )
+    with ledger.database.begin() as connection:
+        found = connection.execute(query).mappings().all()
+    for plan in found:
+        if plan["state"] == READY and plan["recipe"] == recipe:
+            return dict(plan)
+    for plan in found:
+        if plan["state"] == REGISTERING:
+            _discard(ledger, plan["plan_id"])
+        else:
+            _withdraw(ledger, plan["plan_id"])
+    return None
+
+
+def _withdraw(ledger: Ledger, plan_id: str) -> None:
+    """Let nobody be deleted any more who only this plan lists: its list or its limits were corrected."""
+    with ledger.database.begin() as connection:
+        connection.execute(plans.update().where(plans.c.plan_id == plan_id).values(state=WITHDRAWN))
+        planned = (requests.c.plan_id == plan_id, requests.c.outcome == Outcome.PLANNED.value)
+        values = {"outcome": Outcome.HELD.value, "outcome_at": datetime.now(UTC), "identifier": None}
+        number = connection.execute(requests.update().where(*planned).values(**values)).rowcount
+        ledger.note(connection, plan_id, "withdrawn")
+    log.warning("Plan %s of this task is replaced; %s profiles in it had not been deleted", plan_id, f"{number:,}")
+
+
+def _discard(ledger: Ledger, plan_id: str) -> None:
+    """Remove what a plan has registered that did not come to its end. Nobody was deleted by it.
+
+    One that did come to its end stays, whatever went wrong after that, such as the answer to its commit.
+    """
+    try:
+        with ledger.database.begin() as connection:
+            unfinished = plans.delete().where(plans.c.plan_id == plan_id, plans.c.state == REGISTERING)
+            if connection.execute(unfinished).rowcount:
+                connection.execute(requests.delete().where(requests.c.plan_id == plan_id))
+    except LedgerError as error:
+        log.warning(
+            "What plan %s has registered counts for nothing, and is removed by a later plan: %s", plan_id, error
+        )
+
+
+def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
+    """Divide the plan into batches and let it count."""
+    plan_id = registration.plan_id
+    planned = (requests.c.plan_id == plan_id, requests.c.outcome == Outcome.PLANNED.value)
+    with ledger.database.begin() as connection:
+        number = select(func.count(requests.c.profile_id.distinct())).where(*planned)
+        profiles: int = connection.execute(number).scalar_one()
+    size = max(rules.batch_size, math.ceil(profiles / max(1, rules.most_batches)))
+    if size > rules.batch_size:
+        log.warning(
+            "Batches hold %s profiles, not %s: a task maps to %s at most", size, rules.batch_size, rules.most_batches
+        )
+    _divide(ledger, plan_id, size)
+    is_held = rules.max_profiles is not None and profiles > rules.max_profiles
+    values = {
+        "state": HELD if is_held else READY,
+        "touched_at": datetime.now(UTC),
+        "listed": registration.listed,
+        "duplicates": registration.duplicates,
+        "known": registration.known,
+        "profiles": profiles,
+        "batch_size": size,
+        "batches": math.ceil(profiles / size),
+    }
+    with ledger.database.begin() as connection:
+        mine = plans.update().where(plans.c.plan_id == plan_id, plans.c.state == REGISTERING)
+        if connection.execute(mine.values(**values)).rowcount != 1:
+            given_up(plan_id)
+        ledger.note(connection, plan_id, "held" if is_held else "registered")
+    if registration.listed and not registration.readable:
+        log.error("None of the %s rows can be an identifier: is it the right column?", f"{registration.listed:,}")
+
+
+def _divide(ledger: Ledger, plan_id: str, size: int) -> None:
+    """Give each batch its number, the earliest due first; all requests for a profile are in the same one."""
+    unnumbered = (requests.c.plan_id == plan_id, requests.c.profile_id.is_not(None), requests.c.batch.is_(None))
+    pages = (
+        select(requests.c.profile_id)
+        .where(*unnumbered)
+        .group_by(requests.c.profile_id)
+        .order_by(func.min(requests.c.due_at), func.min(requests.c.number))
+        .limit(size * max(1, PROFILES_AT_ONCE // size))
+    )
+    batch = 0
+    while True:
+        with ledger.database.begin() as connection:
+            page = connection.execute(pages).scalars().all()
+            for start in range(0, len(page), size):
+                _number(ledger, connection, plan_id, page[start : start + size], batch)
+                batch += 1
+        if not page:
+            return
+
+
+def _number(ledger: Ledger, connection: Connection, plan_id: str, profile_ids: Sequence[str], batch: int) -> None:
+    for start in range(0, len(profile_ids), IDS_AT_ONCE):
+        is_any, parameters = any_of(ledger.database, requests.c.profile_id, profile_ids[start : start + IDS_AT_ONCE])
+        statement = requests.update().where(requests.c.plan_id == plan_id, is_any).values(batch=bindparam("number_"))
+        connection.execute(statement, parameters | {"number_": batch})

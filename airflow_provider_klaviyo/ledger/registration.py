@@ -1,0 +1,289 @@
+"""The rows of a list as they stream into a plan: told apart, compared with the record, and written when looked up."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final, NoReturn
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.resolve import Resolved
+from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_terms
+from airflow_provider_klaviyo.ledger.database import any_of
+from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
+from airflow_provider_klaviyo.ledger.ledger import READY, REGISTERING, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.tables import plans, requests
+
+__all__ = ["Registration", "given_up"]
+
+ROWS_AT_ONCE: Final = 1_000
+LOGGED_ROWS: Final = 20
+LONGEST_REQUEST_ID: Final = 255
+# A deletion that Klaviyo has accepted so long ago and not carried out is asked for again.
+LONGEST_DELETION: Final = timedelta(days=14)
+SETTLED: Final = (Outcome.CONFIRMED, Outcome.REAPPEARED, Outcome.ABSENT, Outcome.REQUESTED)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the source that is waiting for what the look-up says."""
+
+    number: int
+    fingerprint: str
+    request_id: str | None
+    terms: Terms
+    settled_as: frozenset[Outcome] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What the ledger knows of a fingerprint already."""
+
+    plan_id: str
+    request_id: str | None
+    outcome: Outcome
+    outcome_at: datetime
+
+
+@dataclass(slots=True)
+class Registration:
+    """Takes rows in, and puts them into the ledger when it is known what they come to.
+
+    :param waiting: rows of each identifier that is being looked up.
+    :param unsaved: fingerprints of rows that are not in the ledger yet, with the source's own request ids.
+    :param rows: to be written next.
+    """
+
+    ledger: Ledger
+    plan_id: str
+    regulation: str
+    now: datetime
+    listed: int = 0
+    readable: int = 0
+    duplicates: int = 0
+    known: int = 0
+    invalid: int = 0
+    doubtful: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    waiting: dict[Identifier, list[_Row]] = field(default_factory=dict)
+    unsaved: dict[str, list[str | None]] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    usual_terms: Terms = field(init=False)
+    counting: dict[str, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counting = {self.plan_id: True}
+        self.usual_terms = read_terms(None, None, self.now, self.regulation)
+
+    def identifiers(self, entries: Iterable[Entry]) -> Iterator[Identifier]:
+        """Read rows and yield whom to look up; what is known already, or names nobody, is settled here."""
+        remaining = iter(entries)
+        while chunk := list(islice(remaining, ROWS_AT_ONCE)):
+            self.flush()  # Only here: a row that is written while a chunk is compared would be in neither place.
+            readings = [self._read(entry) for entry in chunk]
+            records = self._records([one for _, fingerprints in readings for one in fingerprints])
+            for entry, (reading, fingerprints) in zip(chunk, readings, strict=True):
+                self.listed += 1
+                self.readable += isinstance(reading, Identifier)
+                found = [record for one in fingerprints for record in records.get(one, ())]
+                row = self._new(entry, fingerprints[0], found)
+                if row is None:
+                    continue
+                if isinstance(reading, InvalidIdentifierError):
+                    self._settle_invalid(row, reading)
+                elif self._is_first(row, reading):
+                    yield reading
+
+    def settle(self, resolved: Resolved) -> None:
+        """Register what an identifier comes to."""
+        for row in self.waiting.pop(resolved.identifier):
+            self._settle(row, resolved.outcome, resolved.identifier, [one.id for one in resolved.profiles])
+
+    def flush(self) -> None:
+        """Write the rows that have come together.
+
+        :raises LedgerSetupError: when another try has put this plan away meanwhile.
+        """
+        if not self.rows:
+            return
+        with self.ledger.database.begin() as connection:
+            alive = plans.update().where(plans.c.plan_id == self.plan_id, plans.c.state == REGISTERING)
+            if connection.execute(alive.values(touched_at=datetime.now(UTC))).rowcount != 1:
+                given_up(self.plan_id)
+            self.ledger.database.insert(connection, requests, self.rows)
+        for row in self.rows:
+            if row["part"] == 0:
+                self._saved(row["fingerprint"], row["request_id"])
+        self.rows.clear()
+
+    def _read(self, entry: Entry) -> tuple[Identifier | InvalidIdentifierError, tuple[str, ...]]:
+        """Return whom a row names, or why nobody, and the fingerprints to look for."""
+        try:
+            identifier = entry.identifier()
+        except InvalidIdentifierError as error:
+            return error, (self.ledger.keys.of_unreadable(entry.value, str(error)),)
+        return identifier, self.ledger.keys.all_of(identifier)
+
+    def _records(self, fingerprints: list[str]) -> dict[str, list[_Record]]:
+        """Return what the ledger has of these fingerprints, in plans that count and in this one.
+
+        Asked by the fingerprint alone: a condition more, and a database may well choose the wrong index.
+        """
+        is_any, parameters = any_of(self.ledger.database, requests.c.fingerprint, fingerprints)
+        columns = (requests.c.plan_id, requests.c.request_id, requests.c.outcome, requests.c.outcome_at)
+        query = select(requests.c.fingerprint, *columns).where(is_any)
+        with self.ledger.database.begin() as connection:
+            found = connection.execute(query, parameters).all()
+            self._learn_of_plans({row.plan_id for row in found} - set(self.counting), connection)
+        records: dict[str, list[_Record]] = {}
+        for fingerprint, plan_id, request_id, outcome, at in found:
+            if self.counting[plan_id]:
+                records.setdefault(fingerprint, []).append(_Record(plan_id, request_id, Outcome(outcome), at))
+        return records
+
+    def _learn_of_plans(self, plan_ids: set[str], connection: Connection) -> None:
+        """Note which of these plans count: those of the same account that are not held, and came to their end."""
+        if plan_ids:
+            of_account = (plans.c.account_id == self.ledger.account_id, plans.c.state.in_([READY, WITHDRAWN]))
+            query = select(plans.c.plan_id).where(plans.c.plan_id.in_(plan_ids), *of_account)
+            count = set(connection.execute(query).scalars())
+            self.counting |= {plan_id: plan_id in count for plan_id in plan_ids}
+
+    def _new(self, entry: Entry, fingerprint: str, records: list[_Record]) -> _Row | None:
+        """Return a row that is to be worked on; None for one that is listed twice, or is in work already."""
+        request_id, terms = self._terms(entry)
+        if not records and fingerprint not in self.unsaved:
+            self.unsaved[fingerprint] = [request_id]
+            return _Row(self.listed, fingerprint, request_id, terms)
+        listed = [*self.unsaved.get(fingerprint, ())]
+        listed += [record.request_id for record in records if record.plan_id == self.plan_id]
+        if listed and (request_id is None or request_id in listed):
+            self.duplicates += 1
+            return None
+        same = [
+            record
+            for record in records
+            if record.plan_id != self.plan_id and (request_id is None or record.request_id == request_id)
+        ]
+        if any(map(self._is_in_work, same)):
+            self.known += 1
+            return None
+        self.unsaved.setdefault(fingerprint, []).append(request_id)
+        return _Row(self.listed, fingerprint, request_id, terms, frozenset(record.outcome for record in same))
+
+    def _is_in_work(self, record: _Record) -> bool:
+        is_recent = self.now - record.outcome_at < LONGEST_DELETION
+        return record.outcome is Outcome.PLANNED or (record.outcome is Outcome.REQUESTED and is_recent)
+
+    def _settle_invalid(self, row: _Row, reason: InvalidIdentifierError) -> None:
+        self.invalid += 1
+        if self.invalid <= LOGGED_ROWS:
+            log.warning("Row %s cannot be an identifier and is recorded as invalid: %s", row.number, reason)
+        self._settle(row, Outcome.INVALID, None, [])
+
+    def _is_first(self, row: _Row, identifier: Identifier) -> bool:
+        """Let a row wait for its look-up; tell whether none that names the same person is waiting already."""
+        rows = self.waiting.setdefault(identifier, [])
+        rows.append(row)
+        return len(rows) == 1
+
+    def _terms(self, entry: Entry) -> tuple[str | None, Terms]:
+        """Return the source's own request id, and by when the row is due. What cannot be understood is left out."""
+        if entry.request_id is None and entry.received_at is None and entry.regulation is None:
+            return None, self.usual_terms
+        request_id, received_at, regulation = map(_stated, entry[2:])
+        doubts = []
+        try:
+            request_id = _request_id(request_id)
+        except TermsError as error:
+            doubts.append(f"it has no request id: {error}")
+            request_id = None
+        try:
+            read_terms(received_at, None, self.now, self.regulation)
+        except TermsError as error:
+            doubts.append(f"it counts as received now: {error}")
+            received_at = None
+        try:
+            read_terms(None, regulation, self.now, self.regulation)
+        except TermsError as error:
+            doubts.append(f"it falls under {self.regulation}: {error}")
+            regulation = None
+        self.doubtful += bool(doubts)
+        if doubts and self.doubtful <= LOGGED_ROWS:
+            log.warning("Row %s is not understood in full; %s", self.listed, "; ".join(doubts))
+        return request_id, read_terms(received_at, regulation, self.now, self.regulation)
+
+    def _settle(self, row: _Row, outcome: Outcome, identifier: Identifier | None, profile_ids: list[str]) -> None:
+        was_gone = outcome is Outcome.ABSENT and not row.settled_as.isdisjoint(SETTLED)
+        if was_gone or outcome in row.settled_as:
+            self.known += 1
+            self._saved(row.fingerprint, row.request_id)
+            return
+        self.outcomes[outcome] += 1
+        common = {
+            "plan_id": self.plan_id,
+            "number": row.number,
+            "parts": max(1, len(profile_ids)),
+            "account_id": self.ledger.account_id,
+            "kind": identifier.kind.value if identifier is not None else None,
+            "fingerprint": row.fingerprint,
+            "key_id": self.ledger.key_id,
+            "identifier": identifier.spellings[-1] if identifier is not None and outcome is Outcome.PLANNED else None,
+            "request_id": row.request_id,
+            "received_at": row.terms.received_at,
+            "regulation": row.terms.regulation,
+            "due_at": row.terms.due_at,
+            "outcome": outcome.value,
+            "outcome_at": self.now,
+        }
+        for part, profile_id in enumerate(profile_ids or [None]):
+            self.rows.append(common | {"part": part, "profile_id": profile_id})
+
+    def _saved(self, fingerprint: str, request_id: str | None) -> None:
+        """Forget a row that the ledger knows now."""
+        self.unsaved[fingerprint].remove(request_id)
+        if not self.unsaved[fingerprint]:
+            del self.unsaved[fingerprint]
+
+
+def given_up(plan_id: str) -> NoReturn:
+    """Refuse to go on with a plan that was put away.
+
+    :raises LedgerSetupError: always.
+    """
+    raise LedgerSetupError(f"plan {plan_id} was given up meanwhile, by another try of this task")
+
+
+def _stated(value: object) -> object:
+    """Return what a row says; None for an empty text, which is how a CSV file says nothing."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _request_id(value: object) -> str | None:
+    """Return the source's own id of a request: a text, a whole number or a UUID."""
+    if value is None:
+        return None
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_REQUEST_ID:
+        value = int(value) if value == int(value) else value
+    text = str(value) if isinstance(value, str | uuid.UUID) or _is_short_number(value) else ""
+    if not text.strip() or len(text) > LONGEST_REQUEST_ID or not text.isprintable():
+        raise TermsError(f"a request_id is 1 to {LONGEST_REQUEST_ID} printable characters")
+    return text.strip()
+
+
+def _is_short_number(value: object) -> bool:
+    """Tell whether Python writes this number out: it refuses those of many thousands of digits."""
+    return type(value) is int and abs(value) < 10**LONGEST_REQUEST_ID

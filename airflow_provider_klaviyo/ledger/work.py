@@ -1,0 +1,91 @@
+"""A batch as a worker sees it: what is still to be deleted, and each step recorded before and after it is taken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.ledger.ledger import BatchReference, Ledger
+from airflow_provider_klaviyo.ledger.tables import requests
+
+__all__ = ["LedgerBatch"]
+
+# Longer than a call may wait for better times: whoever claimed a profile before that is no longer at it.
+LONGEST_CLAIM: Final = timedelta(minutes=15)
+
+
+class LedgerBatch:
+    """What is not done of a batch, in any state that a crash may have left it in; the record of a drain.
+
+    :param reference: as an XCom brought it; believed only as far as the ledger bears it out.
+    :raises LedgerSetupError: when this ledger knows no such batch, or it may not be worked off.
+    """
+
+    def __init__(self, ledger: Ledger, reference: BatchReference) -> None:
+        self._ledger = ledger
+        self._reference = reference
+        ledger.check_batch(ledger.ready_plan(reference.plan_id), reference.batch)
+        query = (
+            select(requests.c.profile_id)
+            .where(*self._of_batch(), requests.c.outcome == Outcome.PLANNED.value)
+            .group_by(requests.c.profile_id)
+            .order_by(func.min(requests.c.due_at), func.min(requests.c.number))
+        )
+        with ledger.database.begin() as connection:
+            self.profile_ids: list[str] = list(connection.execute(query).scalars())
+        self._in_doubt: set[str] = set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many identifiers of the batch have which outcome, as of now."""
+        return self._ledger.counts([self._reference.plan_id], self._reference.batch)
+
+    def begin(self, profile_id: str) -> bool:
+        """Record that a profile is about to be deleted; tell whether it is ours to delete.
+
+        It is not when another worker is at it, or was quicker.
+        """
+        ledger, now = self._ledger, datetime.now(UTC)
+        free = or_(
+            requests.c.claimed_at.is_(None),
+            requests.c.claimed_by == ledger.actor,
+            requests.c.claimed_at < now - LONGEST_CLAIM,
+        )
+        earlier = select(func.max(requests.c.claimed_at)).where(*self._planned(profile_id))
+        claim = requests.update().where(*self._planned(profile_id), free)
+        with ledger.database.begin() as connection:
+            if connection.execute(earlier).scalar() is not None:
+                self._in_doubt.add(profile_id)
+            is_ours = connection.execute(claim.values(claimed_by=ledger.actor, claimed_at=now)).rowcount > 0
+            if is_ours:
+                ledger.note(connection, self._reference.plan_id, "asked", [(None, profile_id)])
+        return is_ours
+
+    def end(self, profile_id: str, outcome: Outcome) -> None:
+        """Record what became of the deletion. Who is not there after an earlier try was deleted by that one."""
+        if outcome is Outcome.ABSENT and profile_id in self._in_doubt:
+            outcome = Outcome.REQUESTED
+        values: dict[str, Any] = {"outcome": outcome.value, "outcome_at": datetime.now(UTC)}
+        if outcome is not Outcome.REQUESTED:
+            values["identifier"] = None
+        with self._ledger.database.begin() as connection:
+            connection.execute(requests.update().where(*self._planned(profile_id)).values(**values))
+            self._ledger.note(connection, self._reference.plan_id, outcome.value, [(None, profile_id)])
+
+    def _of_batch(self) -> tuple[ColumnElement[bool], ...]:
+        return (
+            requests.c.account_id == self._ledger.account_id,
+            requests.c.plan_id == self._reference.plan_id,
+            requests.c.batch == self._reference.batch,
+        )
+
+    def _planned(self, profile_id: str) -> tuple[ColumnElement[bool], ...]:
+        return (
+            requests.c.plan_id == self._reference.plan_id,
+            requests.c.profile_id == profile_id,
+            requests.c.outcome == Outcome.PLANNED.value,
+        )

@@ -1,0 +1,178 @@
+"""Operators that make plans of deletions, and release those that are held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_klaviyo.deletion.terms import check_regulation
+from airflow_provider_klaviyo.operators.source import SourceOperator
+from airflow_provider_klaviyo.task import actor_of, origin_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from airflow_provider_klaviyo.api.settings import Settings
+    from airflow_provider_klaviyo.ledger.ledger import BatchReference, Ledger
+
+__all__ = ["DeletionPlanOperator", "DeletionPlanReleaseOperator"]
+
+
+class DeletionPlanOperator(SourceOperator):
+    """Register a list of people in the ledger and return the batches in which to delete them. Deletes nobody.
+
+    The list is read as a stream, normalised, de-duplicated, compared with the ledger and looked up, 75,000 identifiers
+    a minute. Who was erased before and is still gone is not asked for again. Nothing of it enters Airflow: hand the
+    result to `ProfileDeletionOperator` with ``.expand(batch=plan.output)``.
+
+    Columns named ``request_id``, ``received_at`` and ``regulation`` are optional, and carry the source's own id of a
+    request, when it was received (a date or a time) and what it falls under (``gdpr``, ``ccpa``, or a number of days).
+    They give each request its due date; the earliest due are deleted first.
+
+    Run again for the same DAG run, it changes nothing, unless the list or its limits were corrected meanwhile: then
+    what is left of the earlier plan is withdrawn.
+
+    :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`.
+    :param klaviyo_conn_id: of Klaviyo; with its account id and a fingerprint key. Templated.
+    :param ledger_conn_id: of the database that keeps the ledger. Templated.
+    :param regulation: of rows that name none: ``gdpr`` (one month), ``ccpa`` (45 days), or a number of days.
+    :param max_profiles: a plan that matches more profiles is registered as held, and the task fails without deleting
+        anybody; None for no limit.
+    :param fail_when_held: False to succeed all the same, and let somebody decide: see `DeletionPlanReleaseOperator`.
+    :param max_profiles_per_identifier: hold an identifier back if it matches more profiles than this; None for no
+        limit.
+    :param batch_size: profiles a batch. At 95 % of Klaviyo's limit, 500 take nine minutes. Batches are larger when
+        there would be more than ``[core] max_map_length`` of them.
+    :returns: references to batches: first what earlier plans have left to be deleted, then this plan's. What the plan
+        comes to is pushed as another XCom, ``plan``: ``plan_id``, ``state``, ``listed``, ``duplicates``, ``known``
+        (in work or settled by an earlier plan), the others by outcome, ``profiles``, ``batches``, ``seconds`` needed.
+    :raises AirflowFailException: when a retry cannot help.
+    :raises KlaviyoError, LedgerUnavailableError, SourceUnavailableError: for trouble that a retry can mend. Nothing of
+        the plan is registered then.
+
+    Scopes ``profiles:read`` and ``accounts:read``.
+    Source: https://developers.klaviyo.com/en/reference/get_profiles
+    """
+
+    template_fields: Sequence[str] = (*SourceOperator.template_fields, "ledger_conn_id")
+    ui_color = "#e8e3f1"
+
+    def __init__(
+        self,
+        *,
+        ledger_conn_id: str = "klaviyo_ledger",
+        regulation: str = "gdpr",
+        max_profiles: int | None = 1_000,
+        fail_when_held: bool = True,
+        max_profiles_per_identifier: int | None = 5,
+        batch_size: int = 500,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source.check()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        check_regulation(regulation)
+        self.ledger_conn_id = ledger_conn_id
+        self.regulation = regulation
+        self.max_profiles = max_profiles
+        self.fail_when_held = fail_when_held
+        self.max_profiles_per_identifier = max_profiles_per_identifier
+        self.batch_size = batch_size
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Read, look up, register, and return the batches."""
+        from airflow_provider_klaviyo.hooks.ledger import open_ledger
+        from airflow_provider_klaviyo.lasting import fail_for_good
+        from airflow_provider_klaviyo.ledger.planning import Rules, register_plan
+
+        with (
+            fail_for_good(),
+            open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook),
+        ):
+            most = conf.getint("core", "max_map_length", fallback=1024)
+            rules = Rules(
+                regulation=self.regulation,
+                max_profiles=self.max_profiles,
+                max_profiles_per_identifier=self.max_profiles_per_identifier,
+                batch_size=self.batch_size,
+                most_batches=most - len(ledger.outstanding_batches(but="", most=most // 2)),
+            )
+            client = hook.get_conn()
+            limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
+            recipe = self.recipe(client.settings, *limits)
+            with closing(self.source.entries()) as entries:
+                plan = register_plan(entries, client, ledger, rules, origin=origin_of(context), recipe=recipe)
+            own = ledger.batches_of(plan["plan_id"])
+            earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
+            summary = self._summary(plan, ledger, client.settings)
+            context["ti"].xcom_push(key="plan", value=summary)
+            self._announce(summary, earlier)
+            if self.fail_when_held:
+                ledger.ready_plan(plan["plan_id"])
+        return [reference.to_json() for reference in [*earlier, *own]]
+
+    def _summary(self, plan: Mapping[str, Any], ledger: Ledger, settings: Settings) -> dict[str, Any]:
+        from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
+
+        names = ("plan_id", "account_id", "state", "listed", "duplicates", "known", "profiles", "batches")
+        seconds = round(plan["profiles"] * settings.interval_seconds(PROFILE_DELETION))
+        return {name: plan[name] for name in names} | ledger.counts([plan["plan_id"]]) | {"seconds": seconds}
+
+    def _announce(self, summary: Mapping[str, Any], earlier: Sequence[BatchReference]) -> None:
+        from airflow_provider_klaviyo.deletion.progress import duration
+
+        self.log.info(
+            "Plan %s: rows read: %s; profiles to delete: %s, in %s batches, which takes about %s",
+            summary["plan_id"],
+            f"{summary['listed']:,}",
+            f"{summary['profiles']:,}",
+            f"{summary['batches']:,}",
+            duration(summary["seconds"]),
+        )
+        if earlier:
+            left = sum(reference.size for reference in earlier)
+            self.log.info("Earlier plans have left %s profiles to delete; they come first", f"{left:,}")
+
+
+class DeletionPlanReleaseOperator(BaseOperator):
+    """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
+
+    :param plan: what a `DeletionPlanOperator` has pushed as the XCom ``plan``, which is ``plan.output["plan"]``; or its
+        ``plan_id``. Templated.
+    :param klaviyo_conn_id: of Klaviyo. Templated.
+    :param ledger_conn_id: of the database that keeps the ledger. Templated.
+    :raises AirflowFailException: when there is no such plan, or it was replaced meanwhile.
+    """
+
+    template_fields: Sequence[str] = ("plan", "klaviyo_conn_id", "ledger_conn_id")
+    ui_color = "#e8e3f1"
+
+    def __init__(
+        self,
+        *,
+        plan: str | Mapping[str, Any] | XComArg,
+        klaviyo_conn_id: str = "klaviyo_default",
+        ledger_conn_id: str = "klaviyo_ledger",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+        self.klaviyo_conn_id = klaviyo_conn_id
+        self.ledger_conn_id = ledger_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Release the plan; one that is not held stays as it is."""
+        from airflow_provider_klaviyo.hooks.ledger import open_ledger
+        from airflow_provider_klaviyo.lasting import fail_for_good
+
+        plan_id = str(self.plan["plan_id"] if isinstance(self.plan, Mapping) else self.plan)
+        with (
+            fail_for_good(),
+            open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, _),
+        ):
+            ledger.release(plan_id)
+        self.log.info("Plan %s may be worked off", plan_id)

@@ -1,0 +1,76 @@
+"""What operators that read a list of people have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_klaviyo.concealed import Concealed, ConcealedField
+from airflow_provider_klaviyo.sources.source import Source
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
+    from airflow_provider_klaviyo.api.settings import Settings
+
+__all__ = ["SourceOperator"]
+
+
+class SourceOperator(BaseOperator):
+    """An operator that reads a list of people: exactly one of ``profiles``, ``sql`` and ``path``.
+
+    :param profiles: strings, and mappings of one kind such as ``{"email": …}``, ``{"phone_number": …}``,
+        ``{"id": …}`` or ``{"external_id": …}``. Templated; not shown in the rendered template.
+    :param sql: a query that returns a column of one of these names. It is read in the worker, so that no identifier
+        goes through Airflow. Templated, also as the name of an ``.sql`` file.
+    :param sql_conn_id: of the database to ask; any connection whose hook is a `DbApiHook`. Templated.
+    :param parameters: of the query, in the form that the database's driver takes. Templated.
+    :param path: a file at any `ObjectStoragePath`: ``.csv`` with a header, ``.jsonl`` or ``.parquet``. Templated.
+    :param klaviyo_conn_id: of Klaviyo. Templated.
+    """
+
+    template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "path", "klaviyo_conn_id")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+
+    profiles: Any = ConcealedField()
+
+    def __init__(
+        self,
+        *,
+        profiles: str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | XComArg | None = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        path: str | None = None,
+        klaviyo_conn_id: str = "klaviyo_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.profiles = profiles
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.path = path
+        self.klaviyo_conn_id = klaviyo_conn_id
+
+    @property
+    def source(self) -> Source:
+        """Where the list comes from."""
+        return Source(self.profiles, self.sql, self.sql_conn_id, self.parameters, self.path)
+
+    def recipe(self, settings: Settings, *limits: object) -> str:
+        """Return a keyed digest of what must be the same for the work of an earlier try to be gone on with.
+
+        :param limits: what else counts, besides the query and the account.
+        """
+        from hashlib import blake2b
+
+        listed = self.profiles.value if isinstance(self.profiles, Concealed) else self.profiles
+        if not isinstance(listed, str | list | tuple | Mapping):
+            listed = None  # What another task handed over piece by piece has no lasting form.
+        query = (self.sql, self.sql_conn_id, self.parameters, self.path)
+        same = repr((listed, query, limits, settings.quota)).encode("utf-8", "surrogatepass")
+        return blake2b(same, key=settings.api_key.encode()[:64], digest_size=16).hexdigest()
