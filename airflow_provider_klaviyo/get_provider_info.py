@@ -39,7 +39,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "utilisation": {
                         "label": "Share of the rate limits to use",
-                        "description": "Above 0 and at most 1; 0.95 when empty. Give less where other integrations "
+                        "description": "Above 0 and at most 1; 0.97 when empty. Give less where other integrations "
                         "use the same account.",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
                     },

@@ -37,7 +37,7 @@ _checked_keys: set[tuple[str, str, str]] = set()
 class KlaviyoHook(BaseHook):
     """Talk to Klaviyo with the private API key of an Airflow connection.
 
-    Everything in a process that works on one account shares one even pace, at 95 % of Klaviyo's limits by default.
+    Everything in a process that works on one account shares one even pace, at 97 % of Klaviyo's limits by default.
 
     :param klaviyo_conn_id: the connection. Its password is the private key; its extra fields are ``account_id``,
         ``utilisation``, ``revision``, ``timeout``, ``limits`` and ``fingerprint_key``.

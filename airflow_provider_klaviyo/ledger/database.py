@@ -52,7 +52,11 @@ class Database:
         self._transactions = (
             engine.execution_options(isolation_level="READ COMMITTED") if self.kind == "postgresql" else engine
         )
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""

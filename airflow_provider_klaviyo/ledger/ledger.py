@@ -19,7 +19,7 @@ from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupErr
 from airflow_provider_klaviyo.ledger.paces import LedgerPaces
 from airflow_provider_klaviyo.ledger.tables import accounts, events, plans, requests
 
-__all__ = ["HELD", "READY", "REGISTERING", "WITHDRAWN", "BatchReference", "Ledger"]
+__all__ = ["HELD", "READY", "REGISTERING", "WITHDRAWN", "BatchReference", "Ledger", "plan_ids_of"]
 
 REGISTERING: Final = "registering"
 HELD: Final = "held"
@@ -59,6 +59,20 @@ class BatchReference:
             "a batch must be one of the references that a DeletionPlanOperator returns: write "
             "ProfileDeletionOperator.partial(…).expand(batch=plan.output)"
         )
+
+
+def plan_ids_of(plan: Any) -> list[str]:
+    """Return the plans that a task is to work on.
+
+    :param plan: a ``plan_id``; or what a `DeletionPlanOperator` has returned, or has pushed as the XCom ``plan``.
+    :raises LedgerSetupError: for anything else.
+    """
+    match plan:
+        case str(plan_id) | {"plan_id": str(plan_id)}:
+            return [plan_id]
+    if isinstance(plan, Mapping) or not isinstance(plan, Iterable):
+        raise LedgerSetupError("plan must be what a DeletionPlanOperator has returned (plan.output), or a plan_id")
+    return list(dict.fromkeys(BatchReference.from_json(reference).plan_id for reference in plan))
 
 
 class Ledger:

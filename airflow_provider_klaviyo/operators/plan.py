@@ -44,7 +44,7 @@ class DeletionPlanOperator(SourceOperator):
     :param fail_when_held: False to succeed all the same, and let somebody decide: see `DeletionPlanReleaseOperator`.
     :param max_profiles_per_identifier: hold an identifier back if it matches more profiles than this; None for no
         limit.
-    :param batch_size: profiles a batch. At 95 % of Klaviyo's limit, 500 take nine minutes. Batches are larger when
+    :param batch_size: profiles a batch. At 97 % of Klaviyo's limit, 500 take nine minutes. Batches are larger when
         there would be more than ``[core] max_map_length`` of them.
     :returns: references to batches: first what earlier plans have left to be deleted, then this plan's. What the plan
         comes to is pushed as another XCom, ``plan``: ``plan_id``, ``state``, ``listed``, ``duplicates``, ``known``
@@ -141,8 +141,7 @@ class DeletionPlanOperator(SourceOperator):
 class DeletionPlanReleaseOperator(BaseOperator):
     """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
 
-    :param plan: what a `DeletionPlanOperator` has pushed as the XCom ``plan``, which is ``plan.output["plan"]``; or its
-        ``plan_id``. Templated.
+    :param plan: what a `DeletionPlanOperator` has returned (``plan.output``), or a ``plan_id``. Templated.
     :param klaviyo_conn_id: of Klaviyo. Templated.
     :param ledger_conn_id: of the database that keeps the ledger. Templated.
     :raises AirflowFailException: when there is no such plan, or it was replaced meanwhile.
@@ -154,7 +153,7 @@ class DeletionPlanReleaseOperator(BaseOperator):
     def __init__(
         self,
         *,
-        plan: str | Mapping[str, Any] | XComArg,
+        plan: str | Sequence[Mapping[str, Any]] | XComArg,
         klaviyo_conn_id: str = "klaviyo_default",
         ledger_conn_id: str = "klaviyo_ledger",
         **kwargs: Any,
@@ -168,11 +167,12 @@ class DeletionPlanReleaseOperator(BaseOperator):
         """Release the plan; one that is not held stays as it is."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
         from airflow_provider_klaviyo.lasting import fail_for_good
+        from airflow_provider_klaviyo.ledger.ledger import plan_ids_of
 
-        plan_id = str(self.plan["plan_id"] if isinstance(self.plan, Mapping) else self.plan)
         with (
             fail_for_good(),
             open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, _),
         ):
-            ledger.release(plan_id)
-        self.log.info("Plan %s may be worked off", plan_id)
+            for plan_id in plan_ids_of(self.plan):
+                ledger.release(plan_id)
+                self.log.info("Plan %s may be worked off", plan_id)

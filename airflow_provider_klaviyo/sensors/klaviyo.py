@@ -239,17 +239,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
     def _plans(self) -> tuple[list[str], int | None]:
         """Return the plans to wait for, and the number of the batch if it is only one."""
-        from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
-        from airflow_provider_klaviyo.ledger.ledger import BatchReference
+        from airflow_provider_klaviyo.ledger.ledger import BatchReference, plan_ids_of
 
-        if self.batch is not None:
-            reference = BatchReference.from_json(self.batch)
-            return [reference.plan_id], reference.batch
-        if isinstance(self.plan, str):
-            return [self.plan], None
-        if not isinstance(self.plan, Iterable):
-            raise LedgerSetupError("plan must be what a DeletionPlanOperator has returned, or a plan_id")
-        return [BatchReference.from_json(one).plan_id for one in self.plan], None
+        if self.batch is None:
+            return plan_ids_of(self.plan), None
+        reference = BatchReference.from_json(self.batch)
+        return [reference.plan_id], reference.batch
 
     def _source(self) -> Iterable[object]:
         if self.sql is None or self.sql_conn_id is None:

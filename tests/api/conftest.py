@@ -64,7 +64,7 @@ class Stage:
 
     @staticmethod
     def interval_seconds(endpoint: Endpoint) -> float:
-        return endpoint.limit.interval_seconds(0.95)
+        return endpoint.limit.interval_seconds(0.97)
 
 
 def _by_turns(script: Iterable[Answer | NoAnswer]) -> Callable[[Request], Answer | NoAnswer]:

@@ -24,7 +24,7 @@ from airflow_provider_klaviyo.api.wire import Answer, deletion_request
 
 REQUEST = deletion_request("id", "01H")
 ACCEPTED = Answer(202)
-INTERVAL_SECONDS = 60 / 60 / 0.95
+INTERVAL_SECONDS = 60 / 60 / 0.97
 
 
 def throttled(retry_after: str | None) -> Answer:

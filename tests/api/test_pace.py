@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_klaviyo.api.endpoints import GET_PROFILES, PROFILE_DELETION, Endpoint
 from airflow_provider_klaviyo.api.pace import Limit, Pace, Paces, Slot, hold, reserve
+from airflow_provider_klaviyo.api.settings import DEFAULT_UTILISATION
 
 # What differs by less is a rounding error.
 EPSILON = 1e-6
@@ -96,7 +97,7 @@ def test_no_window_overflows_when_one_process_follows_the_other(
 
 @given(shares, st.lists(st.floats(min_value=0, max_value=1), min_size=150, max_size=150))
 def test_a_second_of_jitter_on_the_way_moves_no_deletion_into_a_full_window(share: float, late: list[float]) -> None:
-    interval_seconds = PROFILE_DELETION.limit.interval_seconds(min(share, 0.95))
+    interval_seconds = PROFILE_DELETION.limit.interval_seconds(min(share, DEFAULT_UTILISATION))
     assert_within(PROFILE_DELETION.limit, [i * interval_seconds + seconds for i, seconds in enumerate(late)])
 
 

@@ -92,9 +92,9 @@ def test_a_number_that_would_undo_the_pace_is_refused(field: str, value: Any, co
         Settings(api_key="pk_x", **{field: value})
 
 
-def test_a_thousand_deletions_take_eighteen_minutes() -> None:
+def test_a_thousand_deletions_take_seventeen_minutes() -> None:
     seconds = 1_000 * Settings(api_key="pk_x").interval_seconds(PROFILE_DELETION)
-    assert round(seconds / 60) == 18
+    assert round(seconds / 60) == 17
 
 
 def test_limits_of_the_connection_replace_the_documented_ones() -> None:

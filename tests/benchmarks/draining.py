@@ -30,8 +30,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--others", type=int, default=0, metavar="A_MINUTE")
     arguments = parser.parse_args()
-    left = STEADY - arguments.others
-    people = [f"person.{number}@example.com" for number in range(round(arguments.minutes * left))]
+    people = [f"person.{number}@example.com" for number in range(round(arguments.minutes * STEADY))]
     with PostgreSQL(durable=True) as server, klaviyo() as emulator:
         emulator.add(people)
         ledger = server.database("ledger")
@@ -40,7 +39,7 @@ def main() -> None:
             others = Others(emulator, arguments.others) if arguments.others else nullcontext()
             with others:
                 seconds = drain(parts, arguments.minutes)
-            print_shares(emulator, seconds / 60, left, others)
+            print_shares(emulator, seconds / 60, others)
 
 
 def plan(people: list[str], processes: int) -> list[list[dict[str, Any]]]:
@@ -107,15 +106,14 @@ class Others:
                 self.accepted += answer.status_code == httpx.codes.NOT_FOUND
 
 
-def print_shares(emulator: Klaviyo, minutes: float, left: int, others: Any) -> None:
+def print_shares(emulator: Klaviyo, minutes: float, others: Any) -> None:
     """Print what the emulator saw."""
     seen = emulator.seen("profile_deletion")
     done, refused = seen["by_status"]["202"], seen["by_status"].get("429", 0)
     print(f"{minutes:.2f} minutes, {done} deletions, most in one fixed minute: {seen['most_in_one_window']['60']}")
-    print(f"share of the {left} a minute that were to be had: {done / minutes / left:.3f}")
+    taken = others.accepted / minutes if isinstance(others, Others) else 0.0
+    print(f"the others got {taken:.1f} a minute; share of the rest: {done / minutes / (STEADY - taken):.3f}")
     print(f"429s: {refused}, which is {refused / (done + refused):.3f} of our calls, at most")
-    if isinstance(others, Others):
-        print(f"the other integration got {others.accepted / minutes:.1f} a minute")
 
 
 if __name__ == "__main__":

@@ -56,9 +56,7 @@ def measure_cost(number: int, server: PostgreSQL) -> None:
     print(f"{number:,} identifiers in {seconds:.0f} s: {1e6 * seconds / number:.1f} us each, with the emulator's part")
     print(f"processor time each: ours {ours:.1f} us, PostgreSQL's {theirs:.1f} us")
     print(f"share of the {MICROSECONDS} us allowed: {(ours + theirs) / MICROSECONDS:.2f}")
-    print(
-        f"memory above an idle task: {megabytes:.0f} MB; share of {MEGABYTES} MB: {megabytes / MEGABYTES:.2f}"
-    )
+    print(f"memory above an idle task: {megabytes:.0f} MB; share of {MEGABYTES} MB: {megabytes / MEGABYTES:.2f}")
 
 
 def measure_pace(calls: int, emulator: Klaviyo) -> None:
