@@ -1,4 +1,9 @@
-"""Every night, delete from Klaviyo everyone on the warehouse's suppression list, and see that they are gone."""
+"""Every night, delete from Klaviyo everyone on the warehouse's suppression list, and see that they are gone.
+
+Connections: `klaviyo_default`, `warehouse` with the list, and `klaviyo_ledger`, a database that keeps the record.
+
+Make the pool first, or no deletion is ever started: `airflow pools set klaviyo_deletions 4 "Deletions from Klaviyo"`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,8 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.common.compat.sdk import dag
-from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
-from airflow_provider_klaviyo.operators.klaviyo import ProfileDeletionOperator
+from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator, ProfileDeletionOperator
 from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
 
 
@@ -16,43 +20,24 @@ from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
     schedule="@daily",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    max_active_runs=1,
     default_args={"retries": 5, "retry_delay": timedelta(minutes=10), "retry_exponential_backoff": True},
     doc_md=__doc__,
     tags=["klaviyo", "privacy"],
 )
 def delete_suppressed_profiles() -> None:
-    """Check the whole list, delete it batch by batch, and wait until the last profile is gone."""
-    # A join gone wrong must not delete everybody: this fails if the list matches more profiles than could be right.
-    check = ProfileDeletionOperator(
-        task_id="check",
+    """Register the list as a plan, delete it batch by batch, and wait until the last profile is gone."""
+    plan = DeletionPlanOperator(
+        task_id="plan",
         sql_conn_id="warehouse",
-        sql="SELECT email FROM suppression_list",
+        sql="SELECT email, request_id, received_at FROM suppression_list",
+        # A join gone wrong must not delete everybody: a plan that matches more profiles fails, and deletes nobody.
         max_profiles=1_000,
-        dry_run=True,
     )
-    # Ranges of some hundred requests, by their numbers: nothing personal leaves the warehouse. The whole division and
-    # the ? are SQLite's; write them as your warehouse does.
-    batches = SQLExecuteQueryOperator(
-        task_id="batches",
-        conn_id="warehouse",
-        sql="SELECT min(request_id), max(request_id) FROM suppression_list GROUP BY request_id / 100 ORDER BY 1",
-    )
-    delete = ProfileDeletionOperator.partial(
-        task_id="delete",
-        sql_conn_id="warehouse",
-        sql="SELECT email FROM suppression_list WHERE request_id BETWEEN ? AND ? ORDER BY request_id",
-        pool="klaviyo_deletions",
-    ).expand(parameters=batches.output)
+    delete = ProfileDeletionOperator.partial(task_id="delete", pool="klaviyo_deletions").expand(batch=plan.output)
 
-    confirm = DeletionConfirmedSensor(
-        task_id="confirm",
-        profiles=delete.output,
-        sql_conn_id="warehouse",
-        sql="SELECT email FROM suppression_list",
-        deferrable=True,
-    )
-    check >> batches >> delete >> confirm
+    # Where nobody is left to delete, `delete` is skipped, and this has nothing to wait for.
+    confirm = DeletionConfirmedSensor(task_id="confirm", plan=plan.output, deferrable=True, trigger_rule="none_failed")
+    delete >> confirm
 
 
 delete_suppressed_profiles()

@@ -78,6 +78,9 @@ class Checkpoint:
             self._number += 1
             self._store.set(DELETIONS, {"number": self._number, **self._others})
 
+    def give_back(self, profile_id: str) -> None:
+        """Keep nothing: it was not done."""
+
     def finish(self) -> None:
         """Forget everything."""
         if self._store is not None:

@@ -9,7 +9,13 @@ from typing import Final, Protocol
 
 from airflow_provider_klaviyo.api.calls import request_profile_deletion
 from airflow_provider_klaviyo.api.client import KlaviyoClient
-from airflow_provider_klaviyo.api.errors import KlaviyoError, KlaviyoInvalidRequestError, KlaviyoNotFoundError
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoError,
+    KlaviyoInvalidRequestError,
+    KlaviyoNotFoundError,
+    KlaviyoRateLimitError,
+    KlaviyoRefusedError,
+)
 from airflow_provider_klaviyo.deletion.identifiers import Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.progress import Progress
@@ -30,6 +36,9 @@ class Record(Protocol):
 
     def end(self, profile_id: str, outcome: Outcome) -> None:
         """Note what became of it."""
+
+    def give_back(self, profile_id: str) -> None:
+        """Note that Klaviyo would not have it, so that anybody may try again at once."""
 
 
 def drain(
@@ -62,7 +71,9 @@ def drain(
             continue
         try:
             outcome = _request(profile_id, client, may_be_refused=_refusal_is_plausible(outcomes))
-        except KlaviyoError:
+        except KlaviyoError as error:
+            if record is not None and isinstance(error, KlaviyoRefusedError | KlaviyoRateLimitError):
+                record.give_back(profile_id)
             log.error(  # noqa: TRY400 - the caller raises; a traceback here would be there twice
                 "Stopped: %s. Nothing is lost: the others are still to be deleted, by a retry or by the next run",
                 progress.describe(),

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from airflow_provider_klaviyo.api.calls import Found, find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
@@ -27,8 +27,7 @@ QUOTES_AND_COMMA: Final = len("%22%22%2C")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """What a look-up made of an identifier.
 
     :param outcome: ``planned`` when it matches profiles; else ``absent``, ``held`` or ``refused``.

@@ -71,8 +71,10 @@ def _regulation(value: object) -> str:
     if text in ("gdpr", "ccpa"):
         return text
     days = int(text) if DAYS.fullmatch(text) else value
-    if isinstance(days, int | Decimal) and not isinstance(days, bool) and 1 <= days <= LONGEST_DAYS and days % 1 == 0:
-        return str(int(days))
+    if isinstance(days, Decimal) and days.is_finite() and days == days.to_integral_value():
+        days = int(days) if days < LONGEST_DAYS + 1 else 0
+    if type(days) is int and 1 <= days <= LONGEST_DAYS:
+        return str(days)
     raise TermsError(f"a regulation is gdpr, ccpa, or a number of days from 1 to {LONGEST_DAYS}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import and_, bindparam, func, or_, select
@@ -15,13 +15,14 @@ from airflow_provider_klaviyo.deletion.confirm import still_there
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
-from airflow_provider_klaviyo.ledger.ledger import Ledger
-from airflow_provider_klaviyo.ledger.tables import requests
+from airflow_provider_klaviyo.ledger.ledger import READY, Ledger
+from airflow_provider_klaviyo.ledger.tables import plans, requests
 
-__all__ = ["LedgerConfirmation"]
+__all__ = ["LedgerConfirmation", "confirm_leftovers"]
 
 ROWS_AT_ONCE: Final = 5_000
 SAMPLE: Final = 100
+LEFT_OVER: Final = timedelta(days=1)
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,30 @@ class _Requested(NamedTuple):
 
     def __repr__(self) -> str:
         return f"_Requested({self.plan_id}, {self.number}, {self.part})"
+
+
+def confirm_leftovers(ledger: Ledger, client: KlaviyoClient) -> None:
+    """Look once at deletions that no sensor seems to watch any more, and record who is gone.
+
+    Those are the ones requested more than a day ago: their sensor gave up, or there was none.
+    """
+    query = (
+        select(requests.c.plan_id)
+        .join(plans, plans.c.plan_id == requests.c.plan_id)
+        .where(
+            requests.c.account_id == ledger.account_id,
+            requests.c.outcome == Outcome.REQUESTED.value,
+            requests.c.outcome_at < datetime.now(UTC) - LEFT_OVER,
+            plans.c.state == READY,
+        )
+        .distinct()
+    )
+    with ledger.database.begin() as connection:
+        plan_ids = connection.execute(query).scalars().all()
+    if plan_ids:
+        confirmation = LedgerConfirmation(ledger, plan_ids)
+        confirmation.look(client)
+        log.info("Deletions of more than a day ago: %s profiles are still there", f"{confirmation.outstanding:,}")
 
 
 class LedgerConfirmation:

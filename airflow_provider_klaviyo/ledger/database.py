@@ -47,7 +47,7 @@ class Database:
             )
         if self.kind == "sqlite" and engine.url.database in (None, "", ":memory:"):
             raise LedgerSetupError("a database in memory is forgotten with the task: give the connection a file")
-        event.listen(engine, "connect", _plan_each_time)
+        event.listen(engine, "connect", _on_connect)
         # Turns and profiles are taken by comparing: a stricter level would fail where this one waits, and sees.
         self._transactions = (
             engine.execution_options(isolation_level="READ COMMITTED") if self.kind == "postgresql" else engine
@@ -173,10 +173,15 @@ def _plain(value: Any) -> Any:
     return _json(value) if isinstance(value, datetime) else value
 
 
-def _plan_each_time(connection: Any, _: Any) -> None:
-    """Keep psycopg 3 from preparing statements: PostgreSQL would go on with what was quick when a table was empty."""
+def _on_connect(connection: Any, _: Any) -> None:
+    """Have SQLite write over what is wiped, and keep psycopg 3 from preparing statements.
+
+    PostgreSQL would go on with what was quick when a table was empty.
+    """
     if hasattr(connection, "prepare_threshold"):
         connection.prepare_threshold = None
+    elif type(connection).__module__ == "sqlite3":
+        connection.execute("PRAGMA secure_delete = ON")
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.engine import Connection
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
@@ -51,23 +51,32 @@ class Rules:
 
 
 def register_plan(
-    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, rules: Rules, *, origin: str, recipe: str
+    entries: Iterable[Entry],
+    client: KlaviyoClient,
+    ledger: Ledger,
+    rules: Rules,
+    *,
+    origin: str,
+    recipe: str,
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Look everyone up who is listed and register what was asked for; return the plan's row.
 
     A plan of the same origin and recipe that is ready already is returned as it is: nothing is read again. One that is
-    held, or was made by another recipe, is withdrawn and replaced.
+    held, or was made by another recipe, is withdrawn and replaced; so is one that the same task has made in an earlier
+    run, and that is still held.
 
     :param origin: a digest of the DAG run and the task.
     :param recipe: a digest of all that the task was told.
+    :param task: a digest of the task alone.
     :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
-    earlier = _clear_the_way(ledger, origin, recipe)
+    earlier = _clear_the_way(ledger, origin, recipe, task)
     if earlier is not None:
         return earlier
     plan_id, now = uuid.uuid4().hex, datetime.now(UTC)
     with ledger.database.begin() as connection:
-        row = {"plan_id": plan_id, "account_id": ledger.account_id, "origin": origin, "recipe": recipe}
+        row = {"plan_id": plan_id, "account_id": ledger.account_id, "task": task, "origin": origin, "recipe": recipe}
         times = {"began_at": now, "touched_at": now}
         connection.execute(plans.insert(), row | times | {"actor": ledger.actor, "state": REGISTERING})
     try:
@@ -83,17 +92,16 @@ def register_plan(
     return ledger.plan(plan_id)
 
 
-def _clear_the_way(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | None:
+def _clear_the_way(ledger: Ledger, origin: str, recipe: str, task: str | None) -> dict[str, Any] | None:
     """Return the plan that was made by just this task before; put away what else it, or a killed one, has left."""
     abandoned = datetime.now(UTC) - ABANDONED
-    is_left = plans.c.state == REGISTERING
-    query = plans.select().where(
-        or_(plans.c.origin == origin, is_left & (plans.c.touched_at < abandoned)), plans.c.state != WITHDRAWN
-    )
+    is_left = and_(plans.c.state == REGISTERING, plans.c.touched_at < abandoned)
+    is_superseded = and_(plans.c.state == HELD, plans.c.task == task)
+    query = plans.select().where(or_(plans.c.origin == origin, is_left, is_superseded), plans.c.state != WITHDRAWN)
     with ledger.database.begin() as connection:
         found = connection.execute(query).mappings().all()
     for plan in found:
-        if plan["state"] == READY and plan["recipe"] == recipe:
+        if plan["origin"] == origin and plan["state"] == READY and plan["recipe"] == recipe:
             return dict(plan)
     for plan in found:
         if plan["state"] == REGISTERING:

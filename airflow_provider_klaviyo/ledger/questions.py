@@ -10,7 +10,7 @@ from sqlalchemy import and_, case, func, or_, select
 
 from airflow_provider_klaviyo.deletion.identifiers import Identifier
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
-from airflow_provider_klaviyo.ledger.ledger import READY, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.ledger import HELD, READY, WITHDRAWN, Ledger
 from airflow_provider_klaviyo.ledger.tables import events, plans, requests
 
 __all__ = ["Outstanding", "Step", "counts_by_day", "outstanding", "what_became_of"]
@@ -35,7 +35,7 @@ class Step:
 class Outstanding:
     """What is not final yet.
 
-    :param planned: identifiers whose deletion is still to be requested.
+    :param planned: identifiers whose deletion is still to be requested, also those of plans that are held.
     :param requested: identifiers whose deletion Klaviyo has accepted, and that are not confirmed gone.
     :param overdue: of both, those whose due date has passed.
     :param due_at: the earliest due date of them; None when nothing is outstanding.
@@ -87,7 +87,7 @@ def outstanding(ledger: Ledger, now: datetime | None = None) -> Outstanding:
         .where(
             requests.c.account_id == ledger.account_id,
             requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.REQUESTED.value]),
-            plans.c.state.in_([READY, WITHDRAWN]),
+            plans.c.state.in_([READY, HELD, WITHDRAWN]),
         )
         .group_by(requests.c.outcome)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
@@ -37,8 +37,7 @@ SETTLED: Final = (Outcome.CONFIRMED, Outcome.REAPPEARED, Outcome.ABSENT, Outcome
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A row of the source that is waiting for what the look-up says."""
 
     number: int
@@ -48,8 +47,7 @@ class _Row:
     settled_as: frozenset[Outcome] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     """What the ledger knows of a fingerprint already."""
 
     plan_id: str
@@ -123,7 +121,10 @@ class Registration:
             alive = plans.update().where(plans.c.plan_id == self.plan_id, plans.c.state == REGISTERING)
             if connection.execute(alive.values(touched_at=datetime.now(UTC))).rowcount != 1:
                 given_up(self.plan_id)
-            self.ledger.database.insert(connection, requests, self.rows)
+            # Those of one outcome have most columns in common.
+            for outcome in {row["outcome"]: None for row in self.rows}:
+                alike = [row for row in self.rows if row["outcome"] == outcome]
+                self.ledger.database.insert(connection, requests, alike)
         for row in self.rows:
             if row["part"] == 0:
                 self._saved(row["fingerprint"], row["request_id"])
@@ -233,9 +234,10 @@ class Registration:
             self._saved(row.fingerprint, row.request_id)
             return
         self.outcomes[outcome] += 1
-        common = {
+        row_of_request = {
             "plan_id": self.plan_id,
             "number": row.number,
+            "part": 0,
             "parts": max(1, len(profile_ids)),
             "account_id": self.ledger.account_id,
             "kind": identifier.kind.value if identifier is not None else None,
@@ -248,9 +250,11 @@ class Registration:
             "due_at": row.terms.due_at,
             "outcome": outcome.value,
             "outcome_at": self.now,
+            "profile_id": profile_ids[0] if profile_ids else None,
         }
-        for part, profile_id in enumerate(profile_ids or [None]):
-            self.rows.append(common | {"part": part, "profile_id": profile_id})
+        self.rows.append(row_of_request)
+        for part, profile_id in enumerate(profile_ids[1:], start=1):
+            self.rows.append(row_of_request | {"part": part, "profile_id": profile_id})
 
     def _saved(self, fingerprint: str, request_id: str | None) -> None:
         """Forget a row that the ledger knows now."""

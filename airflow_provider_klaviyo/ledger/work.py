@@ -76,6 +76,14 @@ class LedgerBatch:
             connection.execute(requests.update().where(*self._planned(profile_id)).values(**values))
             self._ledger.note(connection, self._reference.plan_id, outcome.value, [(None, profile_id)])
 
+    def give_back(self, profile_id: str) -> None:
+        """Let go of a profile that Klaviyo would not delete; not of one that an earlier try may have had deleted."""
+        if profile_id in self._in_doubt:
+            return
+        mine = requests.update().where(*self._planned(profile_id), requests.c.claimed_by == self._ledger.actor)
+        with self._ledger.database.begin() as connection:
+            connection.execute(mine.values(claimed_by=None, claimed_at=None))
+
     def _of_batch(self) -> tuple[ColumnElement[bool], ...]:
         return (
             requests.c.account_id == self._ledger.account_id,

@@ -109,6 +109,10 @@ class ProfileDeletionOperator(SourceOperator):
             seconds = None if self.max_duration is None else self.max_duration.total_seconds()
             drain(batch.profile_ids, client, record=batch, seconds=seconds)
             counts = batch.counts
+            if counts["planned"] and seconds is None:
+                self.log.warning(
+                    "%s are left to another task that has begun with them, or else to the next plan", counts["planned"]
+                )
         return {"plan_id": reference.plan_id, "batch": reference.batch} | counts | {"outstanding": counts["planned"]}
 
     def _delete_listed(self, context: Context) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_klaviyo.deletion.terms import check_regulation
 from airflow_provider_klaviyo.operators.source import SourceOperator
-from airflow_provider_klaviyo.task import actor_of, origin_of
+from airflow_provider_klaviyo.task import actor_of, origin_of, task_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -87,6 +87,7 @@ class DeletionPlanOperator(SourceOperator):
         """Read, look up, register, and return the batches."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
         from airflow_provider_klaviyo.lasting import fail_for_good
+        from airflow_provider_klaviyo.ledger.confirmation import confirm_leftovers
         from airflow_provider_klaviyo.ledger.planning import Rules, register_plan
 
         with (
@@ -102,10 +103,12 @@ class DeletionPlanOperator(SourceOperator):
                 most_batches=most - len(ledger.outstanding_batches(but="", most=most // 2)),
             )
             client = hook.get_conn()
+            confirm_leftovers(ledger, client)
             limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
             recipe = self.recipe(client.settings, *limits)
+            made_by = {"origin": origin_of(context), "task": task_of(context), "recipe": recipe}
             with closing(self.source.entries()) as entries:
-                plan = register_plan(entries, client, ledger, rules, origin=origin_of(context), recipe=recipe)
+                plan = register_plan(entries, client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
             earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
             summary = self._summary(plan, ledger, client.settings)

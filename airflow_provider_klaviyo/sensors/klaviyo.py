@@ -286,8 +286,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
             since = self._seen.since.isoformat()
             outstanding = outstanding if self._seen.outstanding is None else self._seen.outstanding
         number = "An unknown number of" if outstanding is None else f"{outstanding:,}"
+        if self.profiles is None:
+            again = "a plan that lists them 14 days after they were requested has them requested again"
+        else:
+            again = "clear the deletion task to request them again"
         return (
             f"{number} profiles are still in Klaviyo, although their deletion was requested; the wait began with what "
             f"was looked up, or requested, at {since}. Klaviyo may be slow: clear this task to wait again. If they "
-            "stay, clear the deletion task to request them again, or ask Klaviyo's support"
+            f"stay, {again}, or ask Klaviyo's support"
         )

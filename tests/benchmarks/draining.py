@@ -80,7 +80,7 @@ class Others:
     """Another integration that has people deleted: people who are not there, so that it leaves ours alone."""
 
     def __init__(self, emulator: Klaviyo, a_minute: int) -> None:
-        self.accepted = 0
+        self.accepted = self.refused = 0
         self.emulator = emulator
         self.pause_seconds = 60 / a_minute
         self.over = threading.Event()
@@ -104,16 +104,19 @@ class Others:
             while not self.over.wait(self.pause_seconds):
                 answer = client.post("/api/data-privacy-deletion-jobs", json=body)
                 self.accepted += answer.status_code == httpx.codes.NOT_FOUND
+                self.refused += answer.status_code == httpx.codes.TOO_MANY_REQUESTS
 
 
 def print_shares(emulator: Klaviyo, minutes: float, others: Any) -> None:
     """Print what the emulator saw."""
     seen = emulator.seen("profile_deletion")
-    done, refused = seen["by_status"]["202"], seen["by_status"].get("429", 0)
+    done, refused, theirs = seen["by_status"]["202"], seen["by_status"].get("429", 0), 0.0
+    if isinstance(others, Others):
+        refused, theirs = refused - others.refused, others.accepted / minutes
+        print(f"the others got {theirs:.1f} deletions a minute, and {others.refused} refusals (429)")
     print(f"{minutes:.2f} minutes, {done} deletions, most in one fixed minute: {seen['most_in_one_window']['60']}")
-    taken = others.accepted / minutes if isinstance(others, Others) else 0.0
-    print(f"the others got {taken:.1f} a minute; share of the rest: {done / minutes / (STEADY - taken):.3f}")
-    print(f"429s: {refused}, which is {refused / (done + refused):.3f} of our calls, at most")
+    print(f"share of what there was to be had: {done / minutes / (STEADY - theirs):.3f}")
+    print(f"our 429s: {refused}, which is {refused / (done + refused):.3f} of our calls")
 
 
 if __name__ == "__main__":

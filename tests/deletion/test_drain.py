@@ -162,3 +162,69 @@ def test_a_second_run_deletes_who_is_left(emulator: Emulator, client: KlaviyoCli
     emulator.clear_faults()
     drain(ids, client)
     assert set(emulator.deletion_requests) == set(ids)
+
+
+class Notes:
+    """A record that notes everything, and says of some that they are not ours."""
+
+    def __init__(self, *others: str) -> None:
+        self.others = others
+        self.noted: list[tuple[str, str]] = []
+
+    def begin(self, profile_id: str) -> bool:
+        self.noted.append(("begin", profile_id))
+        return profile_id not in self.others
+
+    def end(self, profile_id: str, outcome: Outcome) -> None:
+        self.noted.append((outcome.value, profile_id))
+
+    def give_back(self, profile_id: str) -> None:
+        self.noted.append(("give_back", profile_id))
+
+
+def test_each_request_is_noted_before_and_after_it(emulator: Emulator, client: KlaviyoClient) -> None:
+    ada = emulator.add_profile("ada@example.com")
+    notes = Notes()
+    drain([ada, "01HGONE"], client, record=notes)
+    assert notes.noted == [("begin", ada), ("requested", ada), ("begin", "01HGONE"), ("absent", "01HGONE")]
+
+
+def test_who_is_not_ours_is_not_asked_for(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(3))
+    notes = Notes(ids[1])
+    assert drain(ids, client, record=notes) == {ids[0]: Outcome.REQUESTED, ids[2]: Outcome.REQUESTED}
+    assert emulator.deletion_requests == [ids[0], ids[2]]
+    assert drain(ids, client, record=Notes(*ids)) == {}
+
+
+def test_what_klaviyo_would_not_have_is_given_back(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(3))
+    emulator.fault("key_revoked")
+    notes = Notes()
+    with pytest.raises(KlaviyoAuthenticationError):
+        drain(ids, client, record=notes)
+    assert notes.noted == [("begin", ids[0]), ("give_back", ids[0])]
+
+
+def test_a_call_without_a_proper_answer_leaves_a_request_begun(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(3))
+    emulator.fault("redirect", endpoint="profile_deletion")
+    notes = Notes()
+    with pytest.raises(KlaviyoAnswerError):
+        drain(ids, client, record=notes)
+    assert notes.noted == [("begin", ids[0])]
+
+
+def test_no_request_is_begun_when_time_is_up(
+    emulator: Emulator, client: KlaviyoClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = emulator.add_profiles({"email": f"{number}@example.com"} for number in range(5))
+    ticks = iter([100.0, 100.0, 104.0, 109.9, 110.0])
+    notes = Notes()
+    with caplog.at_level("INFO"):
+        outcomes = drain(ids, client, record=notes, seconds=10, clock=lambda: next(ticks))
+    assert outcomes == dict.fromkeys(ids[:3], Outcome.REQUESTED)
+    assert emulator.deletion_requests == ids[:3]
+    assert notes.noted[-1] == ("requested", ids[2])
+    assert "Time is up: 3 of 5 deletions requested" in caplog.text
+    assert drain(ids, client, seconds=0) == {}

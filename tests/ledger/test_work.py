@@ -1,0 +1,319 @@
+"""A batch is worked off from whatever state a crash has left it in: nobody is forgotten, or asked for needlessly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from airflow_provider_klaviyo.api import conversation
+from airflow_provider_klaviyo.api.calls import request_profile_deletion
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAuthenticationError,
+    KlaviyoError,
+    KlaviyoInvalidRequestError,
+    KlaviyoPermissionError,
+    KlaviyoRateLimitError,
+    KlaviyoUnavailableError,
+)
+from airflow_provider_klaviyo.deletion.drain import drain
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.emulator import Emulator
+from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
+from airflow_provider_klaviyo.ledger.work import LONGEST_CLAIM, LedgerBatch
+
+# What SQL has no part in is tried on the quicker database only.
+on_sqlite = pytest.mark.parametrize("ledger_connection", ["sqlite"], indirect=True)
+
+
+def planned(shop: Any, number: int = 3, **rules: Any) -> tuple[Any, list[str]]:
+    """Plan so many deletions; return the first batch and the profile ids."""
+    people = [f"person.{one}@example.com" for one in range(number)]
+    ids = [shop.emulator.add_profile(email=email) for email in people]
+    plan = shop.plan(people, **rules)
+    return shop.batches(plan)[0], ids
+
+
+def outcomes(shop: Any) -> dict[str, str]:
+    return {row["profile_id"]: row["outcome"] for row in shop.rows("requests")}
+
+
+def age(shop: Any, by: timedelta) -> None:
+    """Let the claims be older than they are."""
+    at = datetime.now(UTC) - by
+    shop.run(f"UPDATE klaviyo_requests SET claimed_at = '{at:%Y-%m-%d %H:%M:%S.%f}' WHERE claimed_at IS NOT NULL")
+
+
+def test_each_step_is_written_down_before_and_after_it(shop: Any) -> None:
+    batch, ids = planned(shop, 2)
+    assert shop.drain([batch]) == {"requested": 2}
+    assert shop.events() == [
+        ("registered", None),
+        ("asked", ids[0]),
+        ("requested", ids[0]),
+        ("asked", ids[1]),
+        ("requested", ids[1]),
+    ]
+    assert {row["claimed_by"] for row in shop.rows("requests")} == {"drainer"}
+    assert all(row["identifier"] for row in shop.rows("requests")), "needed to see who comes back"
+
+
+@on_sqlite
+def test_a_batch_that_is_done_costs_no_call(shop: Any) -> None:
+    batch, ids = planned(shop)
+    shop.drain([batch, batch])
+    assert shop.emulator.deletion_requests == ids
+
+
+class Killed(BaseException):
+    pass
+
+
+class Dying(LedgerBatch):
+    """A batch whose worker dies at the second profile, before or after the call."""
+
+    number = 0
+    after_the_call = False
+
+    def begin(self, profile_id: str) -> bool:
+        is_ours = super().begin(profile_id)
+        self.number += 1
+        if self.number == 2 and not self.after_the_call:
+            raise Killed
+        return is_ours
+
+    def end(self, profile_id: str, outcome: Outcome) -> None:
+        if self.number == 2:
+            raise Killed
+        super().end(profile_id, outcome)
+
+
+def die(shop: Any, reference: Any, *, after_the_call: bool, actor: str = "drainer") -> None:
+    with shop.open(actor) as (ledger, hook):
+        batch = Dying(ledger, reference)
+        batch.after_the_call = after_the_call
+        with pytest.raises(Killed):
+            drain(batch.profile_ids, hook.get_conn(), record=batch)
+
+
+@pytest.mark.parametrize(("after_the_call", "calls"), [(False, 3), (True, 4)])
+def test_a_worker_that_died_goes_on_with_one_repeated_call_at_most(shop: Any, after_the_call: bool, calls: int) -> None:
+    batch, ids = planned(shop)
+    die(shop, batch, after_the_call=after_the_call)
+    assert list(outcomes(shop).values()) == ["requested", "planned", "planned"]
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.calls("profile_deletion") == calls
+    assert shop.emulator.deleted == set(ids)
+
+
+def test_what_another_worker_is_at_is_left_to_it(shop: Any) -> None:
+    batch, ids = planned(shop)
+    die(shop, batch, after_the_call=True, actor="another")
+    assert shop.drain([batch]) == {"requested": 2, "planned": 1}
+    assert shop.emulator.deletion_requests == ids, "all of them once"
+    age(shop, LONGEST_CLAIM + timedelta(seconds=1))
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.calls("profile_deletion") == 4
+
+
+def test_a_claim_is_fresh_for_a_quarter_of_an_hour(shop: Any) -> None:
+    batch, _ = planned(shop)
+    die(shop, batch, after_the_call=False, actor="another")
+    age(shop, LONGEST_CLAIM - timedelta(seconds=30))
+    assert shop.drain([batch]) == {"requested": 2, "planned": 1}
+
+
+@pytest.fixture
+def forgetful_shop(shop: Any) -> Iterator[Any]:
+    """A shop at a Klaviyo that answers 404 as soon as a deletion is under way."""
+    with Emulator(limit_factor=1_000, deletion_seconds=60, pending_deletion_status=404) as emulator:
+        shop.emulator = emulator
+        shop.account()
+        yield shop
+        shop.close()
+
+
+@pytest.mark.parametrize("actor", ["drainer", "another"])
+def test_who_is_not_found_after_an_earlier_try_was_deleted_by_it(forgetful_shop: Any, actor: str) -> None:
+    shop = forgetful_shop
+    batch, ids = planned(shop)
+    die(shop, batch, after_the_call=True, actor=actor)
+    age(shop, timedelta(hours=1))
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.deletion_requests == ids
+
+
+@on_sqlite
+def test_an_earlier_try_is_seen_that_came_while_the_batch_was_open(forgetful_shop: Any) -> None:
+    """A batch may be open for days, and another worker die at its last profile meanwhile."""
+    shop = forgetful_shop
+    reference, ids = planned(shop)
+    with shop.open("patient") as (ledger, hook):
+        batch = LedgerBatch(ledger, reference)
+        die(shop, reference, after_the_call=True, actor="another")
+        age(shop, timedelta(hours=1))
+        drain(batch.profile_ids, hook.get_conn(), record=batch)
+    assert set(outcomes(shop).values()) == {"requested"}
+    assert shop.emulator.deletion_requests == ids
+
+
+@on_sqlite
+def test_who_went_since_the_plan_is_absent_and_forgotten(shop: Any) -> None:
+    batch, ids = planned(shop)
+    shop.emulator.forget_people()
+    assert shop.drain([batch]) == {"absent": 3}
+    assert [row["identifier"] for row in shop.rows("requests")] == [None] * 3
+    assert ("absent", ids[0]) in shop.events()
+
+
+@on_sqlite
+def test_what_klaviyo_refuses_is_final_and_forgotten(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, ids = planned(shop)
+
+    def refuse(profile_id: str, *_: Any, **__: Any) -> Outcome:
+        return Outcome.REFUSED if profile_id == ids[1] else Outcome.REQUESTED
+
+    monkeypatch.setattr("airflow_provider_klaviyo.deletion.drain._request", refuse)
+    assert shop.drain([batch]) == {"requested": 2, "refused": 1}
+    refused = next(row for row in shop.rows("requests") if row["profile_id"] == ids[1])
+    assert refused["identifier"] is None
+    assert shop.plan(["person.1@example.com"], run="tomorrow")["profiles"] == 1
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"name": "deletion_refused"}, KlaviyoAuthenticationError),
+        ({"name": "scope_missing", "scope": "data-privacy:write"}, KlaviyoPermissionError),
+        ({"name": "throttled", "retry_after": 3_600, "endpoint": "profile_deletion"}, KlaviyoRateLimitError),
+        ({"name": "redirect", "endpoint": "profile_deletion"}, KlaviyoError),
+    ],
+)
+def test_trouble_leaves_everybody_planned(shop: Any, fault: dict[str, Any], kind: type[Exception]) -> None:
+    batch, ids = planned(shop)
+    shop.emulator.fault(**fault)
+    with pytest.raises(kind):
+        shop.drain([batch])
+    assert set(outcomes(shop).values()) == {"planned"}
+    shop.emulator.clear_faults()
+    shop.run("DELETE FROM klaviyo_paces")
+    shop.account()
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.deletion_requests == ids
+
+
+@on_sqlite
+@pytest.mark.parametrize("fault", ["server_error_html", "throttled_without_retry_after", "connection_dropped_after"])
+def test_trouble_that_lasts_leaves_everybody_planned(shop: Any, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    batch, ids = planned(shop)
+    impatient = partial(request_profile_deletion, patience_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_klaviyo.deletion.drain.request_profile_deletion", impatient)
+        shop.emulator.fault(fault, endpoint="profile_deletion")
+        with pytest.raises(KlaviyoUnavailableError):
+            shop.drain([batch])
+    assert set(outcomes(shop).values()) == {"planned"}
+    shop.emulator.clear_faults()
+    shop.run("DELETE FROM klaviyo_paces")
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.deleted == set(ids)
+
+
+@on_sqlite
+def test_short_trouble_is_waited_out(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "FIRST_PAUSE_SECONDS", 0.01)
+    batch, ids = planned(shop)
+    shop.emulator.fault("server_error_html", endpoint="profile_deletion", times=1)
+    shop.emulator.fault("throttled_with_retry_after_zero", endpoint="profile_deletion", times=1)
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.deletion_requests == ids
+
+
+@on_sqlite
+def test_time_that_is_up_leaves_the_rest_to_the_next_run(shop: Any) -> None:
+    batch, ids = planned(shop, 5)
+    ticks = iter([0.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    assert shop.drain([batch], seconds=2, clock=lambda: next(ticks)) == {"requested": 2, "planned": 3}
+    assert shop.drain([batch], actor="the next run") == {"requested": 5}
+    assert shop.emulator.deletion_requests == ids
+    assert shop.drain([batch], seconds=0) == {"requested": 5}
+
+
+@on_sqlite
+def test_a_ledger_that_fails_between_two_steps_stops_the_drain(shop: Any) -> None:
+    batch, ids = planned(shop)
+
+    class Failing(LedgerBatch):
+        def end(self, profile_id: str, outcome: Outcome) -> None:
+            if profile_id == ids[1]:
+                raise LedgerUnavailableError("the ledger's database failed")
+            super().end(profile_id, outcome)
+
+    with shop.open("drainer") as (ledger, hook):
+        failing = Failing(ledger, batch)
+        with pytest.raises(LedgerUnavailableError):
+            drain(failing.profile_ids, hook.get_conn(), record=failing)
+    assert shop.emulator.deletion_requests == ids[:2], "nobody is asked for without a record"
+    assert shop.drain([batch]) == {"requested": 3}
+
+
+def test_several_at_one_batch_never_ask_twice(shop: Any) -> None:
+    """Two runs at once, each of which has the batches that the other has not finished."""
+    people = [f"person.{one}@example.com" for one in range(15)]
+    phones = [f"+150055500{one:02}" for one in range(15)]
+    ids = [shop.emulator.add_profile(email=e, phone_number=p) for e, p in zip(people, phones, strict=True)]
+    (batch,) = shop.batches(shop.plan([*people, *reversed(phones)]))
+    failures: list[BaseException] = []
+    workers = 4
+    barrier = threading.Barrier(workers)
+
+    def work(actor: str) -> None:
+        try:
+            with shop.fresh(actor) as (ledger, hook):
+                mine = LedgerBatch(ledger, batch)
+                client = hook.get_conn()
+                barrier.wait(30)
+                drain(mine.profile_ids, client, record=mine)
+        except BaseException as error:  # noqa: BLE001 - to be seen by the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"worker {number}",)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(shop.emulator.deletion_requests) == sorted(ids)
+    assert set(outcomes(shop).values()) == {"requested"}
+    assert sorted(event for event, _ in shop.events() if event == "asked") == ["asked"] * 15
+
+
+@on_sqlite
+def test_a_batch_shows_nobody(shop: Any) -> None:
+    reference, _ = planned(shop, 1)
+    with shop.open() as (ledger, _hook):
+        assert "person" not in repr(LedgerBatch(ledger, reference))
+        assert "person" not in repr(vars(LedgerBatch(ledger, reference)))
+
+
+@on_sqlite
+def test_five_refusals_before_anything_else_stop_it(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, ids = planned(shop, 6)
+    asked: list[str] = []
+
+    def refuse(profile_id: str, _: Any, *, may_be_refused: bool) -> Outcome:
+        asked.append(profile_id)
+        if not may_be_refused:
+            raise KlaviyoInvalidRequestError("Klaviyo answered 400", status=400)
+        return Outcome.REFUSED
+
+    monkeypatch.setattr("airflow_provider_klaviyo.deletion.drain._request", refuse)
+    with pytest.raises(KlaviyoInvalidRequestError):
+        shop.drain([batch])
+    assert asked == ids[:5]
+    assert list(outcomes(shop).values()) == ["refused"] * 4 + ["planned"] * 2
