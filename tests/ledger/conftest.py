@@ -114,11 +114,18 @@ class Shop:
         return engine
 
     def plan(
-        self, people: Iterable[Any], *, run: str = "run 1", recipe: str = "a list", **rules: Any
+        self,
+        people: Iterable[Any],
+        *,
+        run: str = "run 1",
+        recipe: str = "a list",
+        task: str = "a task",
+        **rules: Any,
     ) -> dict[str, Any]:
         """Register a list; return the plan's row."""
         with self.open("planner") as (ledger, hook), closing(list_entries(people)) as entries:
-            return register_plan(entries, hook.get_conn(), ledger, Rules(**rules), origin=run, recipe=recipe)
+            client, made_by = hook.get_conn(), {"origin": run, "recipe": recipe, "task": task}
+            return register_plan(entries, client, ledger, Rules(**rules), **made_by)
 
     def batches(self, plan: dict[str, Any]) -> list[BatchReference]:
         with self.open() as (ledger, _):

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
 from airflow_provider_klaviyo.ledger import confirmation as module
-from airflow_provider_klaviyo.ledger.confirmation import LedgerConfirmation
+from airflow_provider_klaviyo.ledger.confirmation import LedgerConfirmation, confirm_leftovers
 
 # What SQL has no part in is tried on the quicker database only.
 on_sqlite = pytest.mark.parametrize("ledger_connection", ["sqlite"], indirect=True)
@@ -205,3 +205,24 @@ def test_it_says_since_when_the_oldest_is_waited_for(slow_shop: Any) -> None:
 def test_what_it_keeps_in_mind_shows_nobody() -> None:
     row = module._Requested("f" * 32, 1, 0, "email", "canary@example.com", "01H")
     assert "canary" not in repr(row)
+
+
+def test_what_no_sensor_watches_any_more_is_confirmed_by_the_next_plan(slow_shop: Any) -> None:
+    shop = slow_shop
+    for name in ("jane", "joe"):
+        shop.emulator.add_profile(email=f"{name}@example.com")
+    earlier = shop.plan(["jane@example.com"])
+    later = shop.plan(["joe@example.com"], run="run 2")
+    shop.drain(shop.batches(earlier) + shop.batches(later))
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    shop.run(
+        f"UPDATE klaviyo_requests SET outcome_at = '{two_days_ago:%Y-%m-%d %H:%M:%S}' "
+        f"WHERE plan_id = '{earlier['plan_id']}'"
+    )
+    with shop.open("planner") as (ledger, hook):
+        confirm_leftovers(ledger, hook.get_conn())
+        assert shop.counts(earlier, later) == {"requested": 2}
+        shop.emulator.clear_faults()
+        confirm_leftovers(ledger, hook.get_conn())
+        assert shop.counts(earlier) == {"confirmed": 1}
+        assert shop.counts(later) == {"requested": 1}

@@ -264,6 +264,20 @@ def test_a_held_plan_is_replaced_by_one_that_may_be_larger(shop: Any) -> None:
 
 
 @on_sqlite
+def test_the_next_run_replaces_a_plan_that_is_still_held(shop: Any) -> None:
+    for number in range(2):
+        shop.emulator.add_profile(email=f"{number}@example.com")
+    people = ["0@example.com", "1@example.com"]
+    held = shop.plan(people, max_profiles=1)
+    of_another_task = shop.plan(people, max_profiles=1, run="run 2", task="another task")
+    shop.plan(people, max_profiles=1, run="run 3")
+    states = {row["plan_id"]: row["state"] for row in shop.rows("plans")}
+    assert states[held["plan_id"]] == "withdrawn"
+    assert states[of_another_task["plan_id"]] == "held"
+    assert [row["identifier"] for row in shop.rows("requests") if row["plan_id"] == held["plan_id"]] == [None, None]
+    assert shop.emulator.deletion_requests == []
+
+
 def test_nobody_of_a_held_plan_counts_as_in_work(shop: Any) -> None:
     ids = {shop.emulator.add_profile(email=f"{name}@example.com") for name in ("jane", "joe")}
     people = ["jane@example.com", "joe@example.com"]

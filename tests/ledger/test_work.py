@@ -317,3 +317,14 @@ def test_five_refusals_before_anything_else_stop_it(shop: Any, monkeypatch: pyte
         shop.drain([batch])
     assert asked == ids[:5]
     assert list(outcomes(shop).values()) == ["refused"] * 4 + ["planned"] * 2
+
+
+def test_what_klaviyo_would_not_delete_is_anybodys_again_at_once(shop: Any) -> None:
+    jane = shop.emulator.add_profile(email="jane@example.com")
+    plan = shop.plan(["jane@example.com"])
+    shop.emulator.fault("scope_missing", scope="data-privacy:write")
+    with pytest.raises(KlaviyoPermissionError):
+        shop.drain(shop.batches(plan), actor="the one")
+    shop.emulator.clear_faults()
+    assert shop.drain(shop.batches(plan), actor="the other") == {"requested": 1}
+    assert shop.emulator.deletion_requests == [jane]
