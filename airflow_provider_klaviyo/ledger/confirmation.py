@@ -15,7 +15,7 @@ from airflow_provider_klaviyo.deletion.confirm import still_there
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
-from airflow_provider_klaviyo.ledger.ledger import READY, Ledger
+from airflow_provider_klaviyo.ledger.ledger import READY, WITHDRAWN, Ledger
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
 __all__ = ["LedgerConfirmation", "confirm_leftovers"]
@@ -44,7 +44,8 @@ class _Requested(NamedTuple):
 def confirm_leftovers(ledger: Ledger, client: KlaviyoClient) -> None:
     """Look once at deletions that no sensor seems to watch any more, and record who is gone.
 
-    Those are the ones requested more than a day ago: their sensor gave up, or there was none.
+    Those are the ones requested more than a day ago: their sensor gave up, or there was none, or may not look any more
+    because their plan was replaced.
     """
     query = (
         select(requests.c.plan_id)
@@ -53,14 +54,14 @@ def confirm_leftovers(ledger: Ledger, client: KlaviyoClient) -> None:
             requests.c.account_id == ledger.account_id,
             requests.c.outcome == Outcome.REQUESTED.value,
             requests.c.outcome_at < datetime.now(UTC) - LEFT_OVER,
-            plans.c.state == READY,
+            plans.c.state.in_([READY, WITHDRAWN]),
         )
         .distinct()
     )
     with ledger.database.begin() as connection:
         plan_ids = connection.execute(query).scalars().all()
     if plan_ids:
-        confirmation = LedgerConfirmation(ledger, plan_ids)
+        confirmation = LedgerConfirmation(ledger, plan_ids, is_checked=True)
         confirmation.look(client)
         log.info("Deletions of more than a day ago: %s profiles are still there", f"{confirmation.outstanding:,}")
 
@@ -69,17 +70,20 @@ class LedgerConfirmation:
     """Watches the requested deletions of some plans, or of one batch, and records who is gone and who came back.
 
     :param batch: of a single plan; None for all batches.
+    :param is_checked: the plans are known to be of this account, and may be replaced ones.
     :raises LedgerSetupError: when this ledger does not know one of the plans, or it may not be worked off.
 
     `outstanding` is how many profiles were still there at the last look, None before the first. `sample` has at most
     100 of their ids, those requested last: while one of them is there, the plan is not done.
     """
 
-    def __init__(self, ledger: Ledger, plan_ids: Sequence[str], batch: int | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, plan_ids: Sequence[str], batch: int | None = None, *, is_checked: bool = False
+    ) -> None:
         self._ledger = ledger
         self._plan_ids = list(dict.fromkeys(plan_ids))
         self._batch = batch
-        for plan in map(ledger.ready_plan, self._plan_ids):
+        for plan in map(ledger.ready_plan, () if is_checked else self._plan_ids):
             if batch is not None:
                 ledger.check_batch(plan, batch)
         self.outstanding: int | None = None

@@ -226,3 +226,47 @@ def test_what_no_sensor_watches_any_more_is_confirmed_by_the_next_plan(slow_shop
         confirm_leftovers(ledger, hook.get_conn())
         assert shop.counts(earlier) == {"confirmed": 1}
         assert shop.counts(later) == {"requested": 1}
+
+
+def leftovers(shop: Any, *, days: float) -> None:
+    """Look for what was requested so many days ago, and is watched by nobody."""
+    at = datetime.now(UTC) - timedelta(days=days)
+    shop.run(f"UPDATE klaviyo_requests SET outcome_at = '{at:%Y-%m-%d %H:%M:%S.%f}' WHERE outcome = 'requested'")
+    with shop.open("planner") as (ledger, hook):
+        confirm_leftovers(ledger, hook.get_conn())
+
+
+def test_what_no_sensor_watches_is_confirmed_after_a_day(slow_shop: Any) -> None:
+    shop = slow_shop
+    shop.emulator.add_profile(email="jane@example.com")
+    plan = requested(shop, "jane@example.com")
+    asked = shop.emulator.calls()
+    leftovers(shop, days=0.9)
+    assert shop.emulator.calls() == asked
+    leftovers(shop, days=1.1)
+    assert outcomes(shop) == ["requested"]
+    shop.emulator.clear_faults()
+    leftovers(shop, days=1.1)
+    assert shop.counts(plan) == {"confirmed": 1}
+    assert [row["identifier"] for row in shop.rows("requests")] == [None]
+
+
+@on_sqlite
+def test_what_was_requested_by_a_plan_that_was_replaced_is_confirmed_too(shop: Any) -> None:
+    """No sensor may look at it any more, and the address would be kept for ever."""
+    shop.emulator.add_profile(email="jane@example.com")
+    requested(shop, "jane@example.com")
+    shop.plan(["jane@example.com"], recipe="another list")
+    assert outcomes(shop) == ["requested"]
+    leftovers(shop, days=2)
+    assert outcomes(shop) == ["confirmed"]
+    assert [row["identifier"] for row in shop.rows("requests")] == [None]
+
+
+@on_sqlite
+def test_what_another_account_has_left_is_not_looked_at(shop: Any) -> None:
+    shop.emulator.add_profile(email="jane@example.com")
+    requested(shop, "jane@example.com")
+    shop.run("UPDATE klaviyo_requests SET account_id = 'OthEr1'", "UPDATE klaviyo_plans SET account_id = 'OthEr1'")
+    leftovers(shop, days=2)
+    assert outcomes(shop) == ["requested"]

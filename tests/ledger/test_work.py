@@ -42,6 +42,10 @@ def outcomes(shop: Any) -> dict[str, str]:
     return {row["profile_id"]: row["outcome"] for row in shop.rows("requests")}
 
 
+def claims(shop: Any) -> list[str | None]:
+    return [row["claimed_by"] for row in shop.rows("requests")]
+
+
 def age(shop: Any, by: timedelta) -> None:
     """Let the claims be older than they are."""
     at = datetime.now(UTC) - by
@@ -203,6 +207,34 @@ def test_trouble_leaves_everybody_planned(shop: Any, fault: dict[str, Any], kind
     shop.emulator.clear_faults()
     shop.run("DELETE FROM klaviyo_paces")
     shop.account()
+    assert shop.drain([batch]) == {"requested": 3}
+    assert shop.emulator.deletion_requests == ids
+
+
+@on_sqlite
+@pytest.mark.parametrize(("fault", "is_given_back"), [("deletion_refused", True), ("redirect", False)])
+def test_what_klaviyo_would_not_have_may_be_tried_by_anybody_at_once(
+    shop: Any, fault: str, is_given_back: bool
+) -> None:
+    batch, _ = planned(shop, 2)
+    shop.emulator.fault(fault, endpoint="profile_deletion")
+    with pytest.raises(KlaviyoError):
+        shop.drain([batch], actor="one")
+    assert claims(shop) == [None if is_given_back else "one", None]
+    shop.emulator.clear_faults()
+    expected = {"requested": 2} if is_given_back else {"requested": 1, "planned": 1}
+    assert shop.drain([batch], actor="another") == expected
+
+
+def test_what_an_earlier_try_may_have_done_is_not_given_back(forgetful_shop: Any) -> None:
+    shop = forgetful_shop
+    batch, ids = planned(shop)
+    die(shop, batch, after_the_call=True)
+    shop.emulator.fault("deletion_refused")
+    with pytest.raises(KlaviyoAuthenticationError):
+        shop.drain([batch])
+    assert claims(shop) == ["drainer", "drainer", None]
+    shop.emulator.clear_faults()
     assert shop.drain([batch]) == {"requested": 3}
     assert shop.emulator.deletion_requests == ids
 

@@ -195,6 +195,22 @@ def test_what_is_left_of_a_held_plan_is_not_handed_to_the_next_run(emulator: Emu
     assert plan(profiles=[], run_id="run 2")[0] == []
 
 
+def test_a_held_plan_of_an_earlier_run_is_replaced_and_one_of_another_task_is_not(emulator: Emulator) -> None:
+    emulator.add_profile(email="jane@example.com")
+    _, held = plan(profiles=["jane@example.com"], max_profiles=0, fail_when_held=False)
+    other = DeletionPlanOperator(task_id="plan", profiles=["jane@example.com"], max_profiles=0, fail_when_held=False)
+    of_other = context("run 1")
+    of_other["ti"].task_id = "another_task"
+    (reference,) = other.execute(of_other)
+    references, _ = plan(profiles=["jane@example.com"], run_id="run 2")
+    delete(references)
+    with pytest.raises(AirflowFailException, match="was replaced by a newer one"):
+        delete([{"plan_id": held["plan_id"], "batch": 0, "size": 1}])
+    with pytest.raises(AirflowFailException, match="is held"):
+        delete([reference])
+    assert len(emulator.deletion_requests) == 1
+
+
 @pytest.mark.parametrize("regulation", ["canary", "0", ""])
 def test_an_unknown_law_is_refused_when_the_dag_is_parsed(regulation: str) -> None:
     with pytest.raises(TermsError, match="a regulation is gdpr, ccpa, or a number of days"):
