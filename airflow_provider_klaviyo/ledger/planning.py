@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
+from airflow_provider_klaviyo.ledger.contents import contents_of
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerError
 from airflow_provider_klaviyo.ledger.ledger import HELD, READY, REGISTERING, WITHDRAWN, Ledger
@@ -51,7 +53,7 @@ class Rules:
 
 
 def register_plan(
-    entries: Iterable[Entry],
+    read: Callable[[], Generator[Entry]],
     client: KlaviyoClient,
     ledger: Ledger,
     rules: Rules,
@@ -62,23 +64,33 @@ def register_plan(
 ) -> dict[str, Any]:
     """Look everyone up who is listed and register what was asked for; return the plan's row.
 
-    A plan of the same origin and recipe that is ready already is returned as it is: nothing is read again. One that is
-    held, or was made by another recipe, is withdrawn and replaced; so is one that the same task has made in an earlier
-    run, and that is still held.
+    A plan of the same origin that is ready is returned as it is, if it was made by the same recipe and the list still
+    holds the same. Otherwise it is withdrawn and replaced; so is one that is held, also one that the same task has made
+    in an earlier run.
 
+    :param read: opens the list anew.
     :param origin: a digest of the DAG run and the task.
     :param recipe: a digest of all that the task was told.
     :param task: a digest of the task alone.
     :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
-    earlier = _clear_the_way(ledger, origin, recipe, task)
+    earlier = _made_before(ledger, origin, recipe)
     if earlier is not None:
-        return earlier
+        with closing(read()) as entries:
+            if contents_of(entries, ledger.keys) == earlier["contents"]:
+                return earlier
+    _clear_the_way(ledger, origin, task)
+    with closing(read()) as entries:
+        return _register(entries, client, ledger, rules, {"origin": origin, "recipe": recipe, "task": task})
+
+
+def _register(
+    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, rules: Rules, made_by: Mapping[str, str | None]
+) -> dict[str, Any]:
     plan_id, now = uuid.uuid4().hex, datetime.now(UTC)
     with ledger.database.begin() as connection:
-        row = {"plan_id": plan_id, "account_id": ledger.account_id, "task": task, "origin": origin, "recipe": recipe}
-        times = {"began_at": now, "touched_at": now}
-        connection.execute(plans.insert(), row | times | {"actor": ledger.actor, "state": REGISTERING})
+        row = {"plan_id": plan_id, "account_id": ledger.account_id, "actor": ledger.actor, "state": REGISTERING}
+        connection.execute(plans.insert(), row | dict(made_by) | {"began_at": now, "touched_at": now})
     try:
         registration = Registration(ledger, plan_id, rules.regulation, now)
         identifiers = registration.identifiers(entries)
@@ -92,23 +104,26 @@ def register_plan(
     return ledger.plan(plan_id)
 
 
-def _clear_the_way(ledger: Ledger, origin: str, recipe: str, task: str | None) -> dict[str, Any] | None:
-    """Return the plan that was made by just this task before; put away what else it, or a killed one, has left."""
-    abandoned = datetime.now(UTC) - ABANDONED
-    is_left = and_(plans.c.state == REGISTERING, plans.c.touched_at < abandoned)
+def _made_before(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | None:
+    """Return the plan that just this task has made before, if it may be worked off."""
+    same = (plans.c.origin == origin, plans.c.recipe == recipe, plans.c.state == READY)
+    with ledger.database.begin() as connection:
+        found = connection.execute(plans.select().where(*same)).mappings().first()
+    return dict(found) if found is not None else None
+
+
+def _clear_the_way(ledger: Ledger, origin: str, task: str | None) -> None:
+    """Put away what this task has made before that does not hold any more, and what killed ones have left."""
+    is_left = and_(plans.c.state == REGISTERING, plans.c.touched_at < datetime.now(UTC) - ABANDONED)
     is_superseded = and_(plans.c.state == HELD, plans.c.task == task)
     query = plans.select().where(or_(plans.c.origin == origin, is_left, is_superseded), plans.c.state != WITHDRAWN)
     with ledger.database.begin() as connection:
         found = connection.execute(query).mappings().all()
     for plan in found:
-        if plan["origin"] == origin and plan["state"] == READY and plan["recipe"] == recipe:
-            return dict(plan)
-    for plan in found:
         if plan["state"] == REGISTERING:
             _discard(ledger, plan["plan_id"])
         else:
             _withdraw(ledger, plan["plan_id"])
-    return None
 
 
 def _withdraw(ledger: Ledger, plan_id: str) -> None:
@@ -155,6 +170,7 @@ def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
     values = {
         "state": HELD if is_held else READY,
         "touched_at": datetime.now(UTC),
+        "contents": str(registration.contents),
         "listed": registration.listed,
         "duplicates": registration.duplicates,
         "known": registration.known,

@@ -20,6 +20,7 @@ from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIde
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved
 from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_terms
+from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
 from airflow_provider_klaviyo.ledger.ledger import READY, REGISTERING, WITHDRAWN, Ledger
@@ -79,6 +80,7 @@ class Registration:
     waiting: dict[Identifier, list[_Row]] = field(default_factory=dict)
     unsaved: dict[str, list[str | None]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    contents: Contents = field(default_factory=Contents)
     usual_terms: Terms = field(init=False)
     counting: dict[str, bool] = field(init=False)
 
@@ -91,10 +93,11 @@ class Registration:
         remaining = iter(entries)
         while chunk := list(islice(remaining, ROWS_AT_ONCE)):
             self.flush()  # Only here: a row that is written while a chunk is compared would be in neither place.
-            readings = [self._read(entry) for entry in chunk]
+            readings = [read_entry(entry, self.ledger.keys) for entry in chunk]
             records = self._records([one for _, fingerprints in readings for one in fingerprints])
             for entry, (reading, fingerprints) in zip(chunk, readings, strict=True):
                 self.listed += 1
+                self.contents.add(fingerprints[0])
                 self.readable += isinstance(reading, Identifier)
                 found = [record for one in fingerprints for record in records.get(one, ())]
                 row = self._new(entry, fingerprints[0], found)
@@ -129,14 +132,6 @@ class Registration:
             if row["part"] == 0:
                 self._saved(row["fingerprint"], row["request_id"])
         self.rows.clear()
-
-    def _read(self, entry: Entry) -> tuple[Identifier | InvalidIdentifierError, tuple[str, ...]]:
-        """Return whom a row names, or why nobody, and the fingerprints to look for."""
-        try:
-            identifier = entry.identifier()
-        except InvalidIdentifierError as error:
-            return error, (self.ledger.keys.of_unreadable(entry.value, str(error)),)
-        return identifier, self.ledger.keys.all_of(identifier)
 
     def _records(self, fingerprints: list[str]) -> dict[str, list[_Record]]:
         """Return what the ledger has of these fingerprints, in plans that count and in this one.

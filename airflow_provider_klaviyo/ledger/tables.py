@@ -71,6 +71,7 @@ plans = Table(
     Column("task", String(64), index=True),
     Column("origin", String(64), nullable=False, index=True),
     Column("recipe", String(64), nullable=False),
+    Column("contents", String(64)),
     Column("actor", ACTOR, nullable=False),
     Column("state", STATE, nullable=False),
     Column("began_at", UTCDateTime, nullable=False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -32,8 +31,8 @@ class DeletionPlanOperator(SourceOperator):
     request, when it was received (a date or a time) and what it falls under (``gdpr``, ``ccpa``, or a number of days).
     They give each request its due date; the earliest due are deleted first.
 
-    Run again for the same DAG run, it changes nothing, unless the list or its limits were corrected meanwhile: then
-    what is left of the earlier plan is withdrawn.
+    Run again for the same DAG run, it changes nothing, unless the list holds others by now, or its limits are others:
+    then what is left of the earlier plan is withdrawn.
 
     :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`.
     :param klaviyo_conn_id: of Klaviyo; with its account id and a fingerprint key. Templated.
@@ -107,8 +106,7 @@ class DeletionPlanOperator(SourceOperator):
             limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
             recipe = self.recipe(client.settings, *limits)
             made_by = {"origin": origin_of(context), "task": task_of(context), "recipe": recipe}
-            with closing(self.source.entries()) as entries:
-                plan = register_plan(entries, client, ledger, rules, **made_by)
+            plan = register_plan(self.source.entries, client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
             earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
             summary = self._summary(plan, ledger, client.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -123,9 +123,9 @@ class Shop:
         **rules: Any,
     ) -> dict[str, Any]:
         """Register a list; return the plan's row."""
-        with self.open("planner") as (ledger, hook), closing(list_entries(people)) as entries:
+        with self.open("planner") as (ledger, hook):
             client, made_by = hook.get_conn(), {"origin": run, "recipe": recipe, "task": task}
-            return register_plan(entries, client, ledger, Rules(**rules), **made_by)
+            return register_plan(lambda: list_entries(people), client, ledger, Rules(**rules), **made_by)
 
     def batches(self, plan: dict[str, Any]) -> list[BatchReference]:
         with self.open() as (ledger, _):

@@ -73,8 +73,9 @@ def test_a_long_list_is_a_stream_and_duplicates_are_found_at_any_distance(shop: 
     registrations: list[Registration] = []
     with shop.open("planner") as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
-        entries = list_entries(people(registrations))
-        plan = register_plan(entries, hook.get_conn(), ledger, Rules(), origin="o", recipe="r")
+        plan = register_plan(
+            lambda: list_entries(people(registrations)), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
+        )
 
     assert plan["listed"] == plan["duplicates"] + 5_000
     assert plan["duplicates"] > 2_000
@@ -108,8 +109,9 @@ def test_rows_that_name_nobody_are_written_as_they_come(shop: Any) -> None:
     registrations: list[Registration] = []
     with shop.open() as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
-        entries = list_entries(people(registrations))
-        plan = register_plan(entries, hook.get_conn(), ledger, Rules(), origin="o", recipe="r")
+        plan = register_plan(
+            lambda: list_entries(people(registrations)), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
+        )
 
     assert shop.counts(plan) == {"invalid": 5_000}
     assert max(waiting) <= 1_000
@@ -181,6 +183,20 @@ def test_the_same_plan_again_changes_nothing_at_any_stage(shop: Any) -> None:
         assert shop.batches(plan) == references
         assert shop.everything() == before
         assert shop.emulator.calls() == calls
+
+
+def test_a_list_that_holds_others_now_replaces_what_it_held_before(shop: Any) -> None:
+    """A view was mended, or a file: the query and the path are the same."""
+    wrong = shop.emulator.add_profile(email="wrong@example.com")
+    right = shop.emulator.add_profile(email="right@example.com")
+    earlier = shop.plan(["wrong@example.com", "right@example.com"])
+    later = shop.plan(["right@example.com"])
+    assert later["plan_id"] != earlier["plan_id"]
+    shop.drain(shop.batches(later))
+    assert shop.emulator.deletion_requests == [right]
+    assert shop.emulator.has_profile(wrong)
+    again = shop.plan(["right@example.com", "wrong@example.com"], run="run 2")
+    assert shop.plan(["wrong@example.com", "right@example.com"], run="run 2") == again
 
 
 def test_a_corrected_list_withdraws_the_earlier_plan(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
