@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["actor_of", "origin_of", "task_of"]
+__all__ = ["actor_of", "origin_of"]
 
 
 def actor_of(context: Context) -> str:
@@ -20,16 +20,6 @@ def actor_of(context: Context) -> str:
 
 def origin_of(context: Context) -> str:
     """Return a digest of the task instance's name, to find again what it has made."""
-    return _digest(actor_of(context))
-
-
-def task_of(context: Context) -> str:
-    """Return a digest of the task's name, the same in all runs of its DAG."""
-    ti = context["ti"]
-    return _digest(f"{ti.dag_id} {ti.task_id} {getattr(ti, 'map_index', -1)}")
-
-
-def _digest(text: str) -> str:
     from hashlib import blake2b
 
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return blake2b(actor_of(context).encode(), digest_size=16).hexdigest()

@@ -270,7 +270,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(url.scheme) or getproxies().get("all")
     if proxy is not None and "://" not in proxy:
         proxy = f"http://{proxy}"
-    return {"proxy": proxy}
+    # Without TLS there are no certificates to be checked, nor to be read first, which takes 50 ms.
+    return {"proxy": proxy, "verify": url.scheme == "https"}
 
 
 def _request_options(request: Request) -> dict[str, Any]:

@@ -99,31 +99,38 @@ def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) ->
     :param patience_seconds: how long to wait for better times in all, not counting the even pace.
     :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
         wait, and carries it as ``retry_after_seconds``.
-    :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend.
+    :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend. Any error is ``in_doubt``
+        when an earlier send had no answer or a 5xx: Klaviyo may have done what it was asked, and only failed to say so.
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
-    while True:
-        yield from _turn(request.endpoint, longest_turn_seconds)
-        answer: Answer | NoAnswer = yield Send(request)
-        if isinstance(answer, Answer):
-            rate_limit = read_rate_limit(answer.headers)
-            if rate_limit is not None:
-                yield Heed(request.endpoint, rate_limit)
-            if 200 <= answer.status < 300:
-                return answer
-        error = _error(request.endpoint, answer)
-        if not isinstance(error, KlaviyoUnavailableError):
-            raise error
-        wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
-        if error.status is not None:
-            yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
-        if wait_seconds > patience_seconds:
-            raise _out_of_patience(error, wait_seconds)
-        if error.status is None:
-            yield Sleep(wait_seconds, str(error))
-        patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
-        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+    in_doubt = False
+    try:
+        while True:
+            yield from _turn(request.endpoint, longest_turn_seconds)
+            answer: Answer | NoAnswer = yield Send(request)
+            if isinstance(answer, Answer):
+                rate_limit = read_rate_limit(answer.headers)
+                if rate_limit is not None:
+                    yield Heed(request.endpoint, rate_limit)
+                if 200 <= answer.status < 300:
+                    return answer
+            error = _error(request.endpoint, answer)
+            if not isinstance(error, KlaviyoUnavailableError):
+                raise error
+            wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
+            if error.status is not None:
+                yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
+            if wait_seconds > patience_seconds:
+                raise _out_of_patience(error, wait_seconds)
+            if error.status is None:
+                yield Sleep(wait_seconds, str(error))
+            in_doubt = in_doubt or not isinstance(error, KlaviyoRateLimitError)
+            patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+    except KlaviyoError as error:
+        error.in_doubt = in_doubt
+        raise
 
 
 def _turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:

@@ -51,7 +51,10 @@ class KlaviyoError(Exception):
     :param error_id: Klaviyo's id of this very error; their support asks for it.
     :param source: the part of the request that Klaviyo points at, such as ``filter``.
     :param retry_after_seconds: how long to wait at least, where that is known.
+    :param in_doubt: an earlier send of the same request may have been carried out.
     """
+
+    in_doubt: bool = False
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class KlaviyoError(Exception):
         error_id: str | None = None,
         source: str | None = None,
         retry_after_seconds: float | None = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -69,6 +73,8 @@ class KlaviyoError(Exception):
         self.error_id = error_id
         self.source = source
         self.retry_after_seconds = retry_after_seconds
+        if in_doubt:
+            self.in_doubt = True
 
 
 class KlaviyoConfigurationError(KlaviyoError, ValueError):

@@ -43,7 +43,7 @@ def open_ledger(ledger_conn_id: str, klaviyo_conn_id: str, actor: str) -> Iterat
         with KlaviyoHook(klaviyo_conn_id, paces=ledger.paces) as hook:
             yield ledger, hook
     except LedgerError as error:
-        raise type(error)(f"Ledger {ledger_conn_id!r}: {error}") from None
+        raise _named(error, ledger_conn_id) from None
     finally:
         database.close()
 
@@ -52,7 +52,14 @@ def _database(ledger_conn_id: str) -> Database:
     try:
         return Database(_engine(ledger_conn_id))
     except LedgerError as error:
-        raise type(error)(f"Ledger {ledger_conn_id!r}: {error}") from None
+        raise _named(error, ledger_conn_id) from None
+
+
+def _named(error: LedgerError, ledger_conn_id: str) -> LedgerError:
+    """Return an error that names the ledger, and has nothing of what led to it: statements and rows hang there."""
+    error.__context__ = error.__cause__ = None
+    error.__traceback__ = None
+    return type(error)(f"Ledger {ledger_conn_id!r}: {error}")
 
 
 def _engine(ledger_conn_id: str) -> Any:
@@ -75,4 +82,8 @@ def _engine(ledger_conn_id: str) -> Any:
     options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True}
     if getattr(hook, "conn_type", "") == "sqlite":
         options["connect_args"] = {"timeout": BUSY_SECONDS}
-    return hook.get_sqlalchemy_engine(options)
+    try:
+        return hook.get_sqlalchemy_engine(options)
+    except Exception as error:  # noqa: BLE001 - whatever a hook may raise that knows no SQLAlchemy
+        reason = type(error).__name__
+    raise LedgerSetupError(f"the connection's hook, {type(hook).__name__}, makes no SQLAlchemy engine ({reason})")

@@ -34,7 +34,7 @@ class _Requested(NamedTuple):
     number: int
     part: int
     kind: str
-    identifier: str
+    identifier: str | None
     profile_id: str
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ class LedgerConfirmation:
         self._ledger = ledger
         self._plan_ids = list(dict.fromkeys(plan_ids))
         self._batch = batch
-        for plan in map(ledger.ready_plan, () if is_checked else self._plan_ids):
+        for plan in map(ledger.open_plan, () if is_checked else self._plan_ids):
             if batch is not None:
                 ledger.check_batch(plan, batch)
         self.outstanding: int | None = None
@@ -175,9 +175,10 @@ class LedgerConfirmation:
         for outcome, rows in settled.items():
             self._record(outcome, rows)
 
-    def _holders(self, rows: list[_Requested], client: KlaviyoClient) -> dict[Identifier, set[str] | None]:
+    def _holders(self, rows: list[_Requested], client: KlaviyoClient) -> dict[Identifier | None, set[str] | None]:
         """Return which profiles hold these rows' identifiers now; None where Klaviyo's answer leaves that open."""
-        identifiers = {_identifier(row): None for row in rows if row.kind != Kind.ID}
+        named = (_identifier(row) for row in rows if row.kind != Kind.ID)
+        identifiers = {identifier: None for identifier in named if identifier is not None}
         return {
             one.identifier: None if one.outcome is Outcome.HELD else {profile.id for profile in one.profiles}
             for one in resolve(identifiers, client)
@@ -222,5 +223,6 @@ class LedgerConfirmation:
         return conditions if self._batch is None else [*conditions, requests.c.batch == self._batch]
 
 
-def _identifier(row: _Requested) -> Identifier:
-    return Identifier.of(Kind(row.kind), row.identifier)
+def _identifier(row: _Requested) -> Identifier | None:
+    """Return whom a row names; None where that was wiped, with a plan that was withdrawn in the middle of a call."""
+    return None if row.identifier is None else Identifier.of(Kind(row.kind), row.identifier)

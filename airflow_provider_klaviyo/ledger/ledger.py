@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ REGISTERING: Final = "registering"
 HELD: Final = "held"
 READY: Final = "ready"
 WITHDRAWN: Final = "withdrawn"
+log = logging.getLogger(__name__)
+
 FORM_OF_PLAN_ID: Final = re.compile("[0-9a-f]{32}")
 
 
@@ -55,6 +58,11 @@ class BatchReference:
                 len(value) == 3 and bool not in (type(batch), type(size)) and min(batch, size) >= 0
             ):
                 return cls(plan_id, batch, size)
+        if isinstance(value, list):
+            raise LedgerSetupError(
+                "a batch must be one of the references that a DeletionPlanOperator returns, not a list of them: write "
+                "….expand(batch=plan.output), and do not map the plan's task"
+            )
         raise LedgerSetupError(
             "a batch must be one of the references that a DeletionPlanOperator returns: write "
             "ProfileDeletionOperator.partial(…).expand(batch=plan.output)"
@@ -118,11 +126,11 @@ class Ledger:
             )
         return dict(found)
 
-    def ready_plan(self, plan_id: str) -> dict[str, Any]:
-        """Return the row of a plan that may be worked off.
+    def open_plan(self, plan_id: str) -> dict[str, Any]:
+        """Return the row of a plan that may be worked off; of one that was withdrawn there is nothing left to do.
 
         :raises HeldPlanError: when it is held.
-        :raises LedgerSetupError: when there is none, or it has been replaced.
+        :raises LedgerSetupError: when there is none, or it is not done yet.
         """
         plan = self.plan(plan_id)
         if plan["state"] == HELD:
@@ -131,11 +139,10 @@ class Ledger:
                 "Nothing was deleted. If the list is right, raise max_profiles on the plan's task and clear that task, "
                 "or let a DeletionPlanReleaseOperator release the plan"
             )
-        if plan["state"] != READY:
-            raise LedgerSetupError(
-                f"plan {plan_id} was replaced by a newer one of the same task: clear the plan's task together with "
-                "those after it"
-            )
+        if plan["state"] == REGISTERING:
+            raise LedgerSetupError(f"plan {plan_id} is still being made: let its task come to its end first")
+        if plan["state"] == WITHDRAWN:
+            log.warning("Plan %s was withdrawn, or replaced by a newer one: nothing more of it is deleted", plan_id)
         return plan
 
     def check_batch(self, plan: Mapping[str, Any], batch: int) -> None:
@@ -151,15 +158,19 @@ class Ledger:
     def release(self, plan_id: str) -> None:
         """Let a held plan be worked off; one that is ready already stays so.
 
-        :raises LedgerSetupError: when there is none, or it has been replaced.
+        :raises LedgerSetupError: when there is none, or it was withdrawn.
         """
-        if self.plan(plan_id)["state"] != HELD:
-            self.ready_plan(plan_id)
-            return
-        with self.database.begin() as connection:
-            held = (plans.c.plan_id == plan_id, plans.c.state == HELD)
-            if connection.execute(plans.update().where(*held).values(state=READY, touched_at=_now())).rowcount:
-                self.note(connection, plan_id, "released")
+        state = self.plan(plan_id)["state"]
+        if state == WITHDRAWN:
+            raise LedgerSetupError(
+                f"plan {plan_id} was replaced by a newer one, or withdrawn: clear the plan's task together with those "
+                "after it"
+            )
+        if state == HELD:
+            with self.database.begin() as connection:
+                held = (plans.c.plan_id == plan_id, plans.c.state == HELD)
+                if connection.execute(plans.update().where(*held).values(state=READY, touched_at=_now())).rowcount:
+                    self.note(connection, plan_id, "released")
 
     def batches_of(self, plan_id: str) -> list[BatchReference]:
         """Return all batches of a plan, the earliest due first, also those that are done."""
@@ -197,7 +208,8 @@ class Ledger:
 
         :param batch: of only this batch.
         """
-        condition: list[ColumnElement[bool]] = [requests.c.plan_id.in_(list(plan_ids))]
+        ids = list(plan_ids)
+        condition: list[ColumnElement[bool]] = [requests.c.plan_id.in_(ids)]
         if batch is not None:
             condition.append(requests.c.batch == batch)
         single = (
@@ -205,9 +217,13 @@ class Ledger:
             .where(*condition, requests.c.parts == 1)
             .group_by(requests.c.outcome)
         )
+        # Of several profiles, perhaps in several batches: counted once, where its first one is.
+        first = select(requests.c.number).where(*condition, requests.c.parts > 1, requests.c.part == 0)
         several = select(requests.c.plan_id, requests.c.number, requests.c.outcome).where(
-            *condition, requests.c.parts > 1
+            requests.c.plan_id.in_(ids), requests.c.parts > 1
         )
+        if batch is not None:
+            several = several.where(requests.c.number.in_(first))
         counts = dict.fromkeys(Outcome, 0)
         parts: dict[tuple[str, int], list[Outcome]] = {}
         with self.database.begin() as connection:
@@ -243,11 +259,13 @@ class Ledger:
         )
         with self.database.begin() as connection:
             known = connection.execute(query).scalars().all()
-            if known and known[0] not in self.keys.ids:
+            missing = [key_id for key_id in known if key_id not in self.keys.ids]
+            if missing:
                 raise LedgerSetupError(
-                    f"fingerprint_key is another one than the ledger was written with (its id is {known[0]}; those "
+                    f"fingerprint_key is another one than the ledger was written with (its id is {missing[0]}; those "
                     f"given are {', '.join(self.keys.ids)}). If the key was changed on purpose, give the new one, a "
-                    "comma, and the old one"
+                    "comma, and the old one. If the old one is lost, delete its row from klaviyo_accounts: then nobody "
+                    "erased under it is recognised any more"
                 )
             if self.keys.ids[0] not in known:
                 row = {"account_id": self.account_id, "key_id": self.keys.ids[0], "first_used_at": _now()}

@@ -26,6 +26,8 @@ __all__ = ["LedgerPaces"]
 SECONDS_AT_ONCE: Final = 1.0
 MOST_AT_ONCE: Final = 1_000
 TRIES: Final = 100
+# Far more than all turns waited for, and any refusal, can come to.
+LONGEST_AHEAD_SECONDS: Final = 3_600.0
 
 
 @dataclass(slots=True)
@@ -63,7 +65,9 @@ class LedgerPaces:
             local = self._locals.setdefault((account, endpoint), _Local())
             if self._clock() - local.read_at >= SECONDS_AT_ONCE and (slot is not None or local.turns):
                 self._change(account, endpoint, local, interval_seconds, _read)
-            if slot is not None and slot.at >= local.held_until:
+            late = self._now(local) - max(interval_seconds, SECONDS_AT_ONCE)
+            # A turn that a stall has let pass is void: all who were stalled would go at once.
+            if slot is not None and slot.at >= local.held_until and slot.at > late:
                 return self._slot(local, slot.at)
             while local.turns:
                 at = local.turns.popleft()
@@ -103,7 +107,11 @@ class LedgerPaces:
                 now = self._database.seconds(connection)
                 read_at = self._clock()
                 found = connection.execute(paces.select().where(row)).mappings().first()
-                before = Pace(found["next_at"], found["held_until"]) if found else Pace.starting(now, interval_seconds)
+                before = (
+                    _plausible(Pace(found["next_at"], found["held_until"]), now)
+                    if found
+                    else Pace.starting(now, interval_seconds)
+                )
                 after, turns = change(before, now)
                 values = {"next_at": after.next_at, "held_until": max(0.0, after.held_until)}
                 if found is None:
@@ -123,6 +131,13 @@ class LedgerPaces:
             f"the pace of {endpoint} was changed by others {TRIES} times in a row while it was to be changed here: are "
             "there hundreds of workers? Give their pool fewer slots"
         )
+
+
+def _plausible(pace: Pace, now: float) -> Pace:
+    """Return a pace as it was kept, unless the database's clock was far ahead when it was: then it begins anew."""
+    if max(pace.next_at, pace.held_until) > now + LONGEST_AHEAD_SECONDS:
+        return Pace(now, 0.0)
+    return pace
 
 
 def _read(pace: Pace, _: float) -> tuple[Pace, list[float]]:

@@ -25,7 +25,7 @@ from airflow_provider_klaviyo.ledger.ledger import HELD, READY, REGISTERING, WIT
 from airflow_provider_klaviyo.ledger.registration import Registration, given_up
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
-__all__ = ["Rules", "register_plan"]
+__all__ = ["Rules", "register_plan", "withdraw_plan"]
 
 IDS_AT_ONCE: Final = 1_000
 PROFILES_AT_ONCE: Final = 50_000
@@ -60,18 +60,15 @@ def register_plan(
     *,
     origin: str,
     recipe: str,
-    task: str | None = None,
 ) -> dict[str, Any]:
     """Look everyone up who is listed and register what was asked for; return the plan's row.
 
     A plan of the same origin that is ready is returned as it is, if it was made by the same recipe and the list still
-    holds the same. Otherwise it is withdrawn and replaced; so is one that is held, also one that the same task has made
-    in an earlier run.
+    holds the same. Otherwise it is withdrawn and replaced, and so is one that is held.
 
     :param read: opens the list anew.
     :param origin: a digest of the DAG run and the task.
     :param recipe: a digest of all that the task was told.
-    :param task: a digest of the task alone.
     :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
     earlier = _made_before(ledger, origin, recipe)
@@ -79,13 +76,13 @@ def register_plan(
         with closing(read()) as entries:
             if contents_of(entries, ledger.keys) == earlier["contents"]:
                 return earlier
-    _clear_the_way(ledger, origin, task)
+    _clear_the_way(ledger, origin)
     with closing(read()) as entries:
-        return _register(entries, client, ledger, rules, {"origin": origin, "recipe": recipe, "task": task})
+        return _register(entries, client, ledger, rules, {"origin": origin, "recipe": recipe})
 
 
 def _register(
-    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, rules: Rules, made_by: Mapping[str, str | None]
+    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, rules: Rules, made_by: Mapping[str, str]
 ) -> dict[str, Any]:
     plan_id, now = uuid.uuid4().hex, datetime.now(UTC)
     with ledger.database.begin() as connection:
@@ -112,29 +109,28 @@ def _made_before(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | N
     return dict(found) if found is not None else None
 
 
-def _clear_the_way(ledger: Ledger, origin: str, task: str | None) -> None:
+def _clear_the_way(ledger: Ledger, origin: str) -> None:
     """Put away what this task has made before that does not hold any more, and what killed ones have left."""
     is_left = and_(plans.c.state == REGISTERING, plans.c.touched_at < datetime.now(UTC) - ABANDONED)
-    is_superseded = and_(plans.c.state == HELD, plans.c.task == task)
-    query = plans.select().where(or_(plans.c.origin == origin, is_left, is_superseded), plans.c.state != WITHDRAWN)
+    query = plans.select().where(or_(plans.c.origin == origin, is_left), plans.c.state != WITHDRAWN)
     with ledger.database.begin() as connection:
         found = connection.execute(query).mappings().all()
     for plan in found:
         if plan["state"] == REGISTERING:
             _discard(ledger, plan["plan_id"])
         else:
-            _withdraw(ledger, plan["plan_id"])
+            withdraw_plan(ledger, plan["plan_id"])
 
 
-def _withdraw(ledger: Ledger, plan_id: str) -> None:
-    """Let nobody be deleted any more who only this plan lists: its list or its limits were corrected."""
+def withdraw_plan(ledger: Ledger, plan_id: str) -> None:
+    """Let nobody be deleted any more who only this plan lists. Whom a worker has asked for already is gone."""
     with ledger.database.begin() as connection:
         connection.execute(plans.update().where(plans.c.plan_id == plan_id).values(state=WITHDRAWN))
         planned = (requests.c.plan_id == plan_id, requests.c.outcome == Outcome.PLANNED.value)
         values = {"outcome": Outcome.HELD.value, "outcome_at": datetime.now(UTC), "identifier": None}
         number = connection.execute(requests.update().where(*planned).values(**values)).rowcount
         ledger.note(connection, plan_id, "withdrawn")
-    log.warning("Plan %s of this task is replaced; %s profiles in it had not been deleted", plan_id, f"{number:,}")
+    log.warning("Plan %s is withdrawn; %s requests in it had not been made", plan_id, f"{number:,}")
 
 
 def _discard(ledger: Ledger, plan_id: str) -> None:

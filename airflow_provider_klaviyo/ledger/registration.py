@@ -77,9 +77,9 @@ class Registration:
     invalid: int = 0
     doubtful: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    waiting: dict[Identifier, list[_Row]] = field(default_factory=dict)
-    unsaved: dict[str, list[str | None]] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    waiting: dict[Identifier, list[_Row]] = field(default_factory=dict, repr=False)
+    unsaved: dict[str, list[str | None]] = field(default_factory=dict, repr=False)
+    rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
     contents: Contents = field(default_factory=Contents)
     usual_terms: Terms = field(init=False)
     counting: dict[str, bool] = field(init=False)

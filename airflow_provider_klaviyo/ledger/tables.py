@@ -68,7 +68,6 @@ plans = Table(
     metadata,
     Column("plan_id", PLAN_ID, primary_key=True),
     Column("account_id", ACCOUNT_ID, nullable=False),
-    Column("task", String(64), index=True),
     Column("origin", String(64), nullable=False, index=True),
     Column("recipe", String(64), nullable=False),
     Column("contents", String(64)),

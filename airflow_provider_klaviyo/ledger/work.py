@@ -28,7 +28,8 @@ class LedgerBatch:
     def __init__(self, ledger: Ledger, reference: BatchReference) -> None:
         self._ledger = ledger
         self._reference = reference
-        ledger.check_batch(ledger.ready_plan(reference.plan_id), reference.batch)
+        plan = ledger.open_plan(reference.plan_id)
+        ledger.check_batch(plan, reference.batch)
         query = (
             select(requests.c.profile_id)
             .where(*self._of_batch(), requests.c.outcome == Outcome.PLANNED.value)
@@ -49,15 +50,18 @@ class LedgerBatch:
 
         It is not when another worker is at it, or was quicker.
         """
-        ledger, now = self._ledger, datetime.now(UTC)
-        free = or_(
-            requests.c.claimed_at.is_(None),
-            requests.c.claimed_by == ledger.actor,
-            requests.c.claimed_at < now - LONGEST_CLAIM,
-        )
+        ledger = self._ledger
         earlier = select(func.max(requests.c.claimed_at)).where(*self._planned(profile_id))
-        claim = requests.update().where(*self._planned(profile_id), free)
         with ledger.database.begin() as connection:
+            # By the database's clock, which is the same for all: a worker's may be ahead for ever.
+            now = datetime.fromtimestamp(ledger.database.seconds(connection), UTC)
+            free = or_(
+                requests.c.claimed_at.is_(None),
+                requests.c.claimed_by == ledger.actor,
+                requests.c.claimed_at < now - LONGEST_CLAIM,
+                requests.c.claimed_at > now + LONGEST_CLAIM,
+            )
+            claim = requests.update().where(*self._planned(profile_id), free)
             if connection.execute(earlier).scalar() is not None:
                 self._in_doubt.add(profile_id)
             is_ours = connection.execute(claim.values(claimed_by=ledger.actor, claimed_at=now)).rowcount > 0
@@ -66,14 +70,17 @@ class LedgerBatch:
         return is_ours
 
     def end(self, profile_id: str, outcome: Outcome) -> None:
-        """Record what became of the deletion. Who is not there after an earlier try was deleted by that one."""
+        """Record what became of the deletion, also if the plan was withdrawn while the call was under way.
+
+        Who is not there after an earlier try was deleted by that one.
+        """
         if outcome is Outcome.ABSENT and profile_id in self._in_doubt:
             outcome = Outcome.REQUESTED
         values: dict[str, Any] = {"outcome": outcome.value, "outcome_at": datetime.now(UTC)}
         if outcome is not Outcome.REQUESTED:
             values["identifier"] = None
         with self._ledger.database.begin() as connection:
-            connection.execute(requests.update().where(*self._planned(profile_id)).values(**values))
+            connection.execute(requests.update().where(*self._claimed(profile_id)).values(**values))
             self._ledger.note(connection, self._reference.plan_id, outcome.value, [(None, profile_id)])
 
     def give_back(self, profile_id: str) -> None:
@@ -96,4 +103,12 @@ class LedgerBatch:
             requests.c.plan_id == self._reference.plan_id,
             requests.c.profile_id == profile_id,
             requests.c.outcome == Outcome.PLANNED.value,
+        )
+
+    def _claimed(self, profile_id: str) -> tuple[ColumnElement[bool], ...]:
+        return (
+            requests.c.plan_id == self._reference.plan_id,
+            requests.c.profile_id == profile_id,
+            requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.HELD.value]),
+            requests.c.claimed_by == self._ledger.actor,
         )

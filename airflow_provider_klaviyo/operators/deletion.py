@@ -71,6 +71,8 @@ class ProfileDeletionOperator(SourceOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if max_duration is not None and not isinstance(max_duration, timedelta):
+            raise TypeError(f"max_duration must be a timedelta, such as timedelta(hours=1), not {max_duration!r}")
         self.batch = batch
         self.ledger_conn_id = ledger_conn_id
         self.max_duration = max_duration
@@ -98,12 +100,14 @@ class ProfileDeletionOperator(SourceOperator):
         from airflow_provider_klaviyo.deletion.drain import drain
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
         from airflow_provider_klaviyo.ledger.ledger import BatchReference
+        from airflow_provider_klaviyo.ledger.staleness import let_go_of_others
         from airflow_provider_klaviyo.ledger.work import LedgerBatch
 
         reference = BatchReference.from_json(self.batch)
         with open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook):
-            batch = LedgerBatch(ledger, reference)
             client = hook.get_conn()
+            let_go_of_others(ledger, reference, client)
+            batch = LedgerBatch(ledger, reference)
             self.log.info("Batch %s of plan %s", reference.batch, reference.plan_id)
             self._announce_deletions(len(batch.profile_ids), client.settings)
             seconds = None if self.max_duration is None else self.max_duration.total_seconds()

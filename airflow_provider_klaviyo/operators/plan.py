@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_klaviyo.deletion.terms import check_regulation
 from airflow_provider_klaviyo.operators.source import SourceOperator
-from airflow_provider_klaviyo.task import actor_of, origin_of, task_of
+from airflow_provider_klaviyo.task import actor_of, origin_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -105,7 +105,7 @@ class DeletionPlanOperator(SourceOperator):
             confirm_leftovers(ledger, client)
             limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
             recipe = self.recipe(client.settings, *limits)
-            made_by = {"origin": origin_of(context), "task": task_of(context), "recipe": recipe}
+            made_by = {"origin": origin_of(context), "recipe": recipe}
             plan = register_plan(self.source.entries, client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
             earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
@@ -113,7 +113,7 @@ class DeletionPlanOperator(SourceOperator):
             context["ti"].xcom_push(key="plan", value=summary)
             self._announce(summary, earlier)
             if self.fail_when_held:
-                ledger.ready_plan(plan["plan_id"])
+                ledger.open_plan(plan["plan_id"])
         return [reference.to_json() for reference in [*earlier, *own]]
 
     def _summary(self, plan: Mapping[str, Any], ledger: Ledger, settings: Settings) -> dict[str, Any]:

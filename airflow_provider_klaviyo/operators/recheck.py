@@ -46,7 +46,10 @@ class DeletionRecheckOperator(SourceOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.source.check()
-        self.recheck_after = [recheck_after] if isinstance(recheck_after, timedelta) else list(recheck_after)
+        spans = [recheck_after] if isinstance(recheck_after, timedelta) else recheck_after
+        if not isinstance(spans, list | tuple) or not all(isinstance(span, timedelta) for span in spans):
+            raise TypeError(f"recheck_after must be a timedelta, or a list of some, not {recheck_after!r}")
+        self.recheck_after = list(spans)
         self.ledger_conn_id = ledger_conn_id
 
     def execute(self, context: Context) -> dict[str, int]:

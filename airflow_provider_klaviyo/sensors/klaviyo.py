@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DeletionConfirmedSensor", "Seen"]
 
+# The triggerer knows nothing of the ledger: one person whom Klaviyo never deletes would keep everybody else
+# unconfirmed, and their identifiers in the ledger, until time is up. This has them wiped within hours, at the price of
+# a worker's start four times a day.
+REPORT_SECONDS: Final = 6 * 3_600.0
+
 
 class Seen(NamedTuple):
     """What the last look has seen.
@@ -46,7 +51,8 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
     Klaviyo answers a deletion before it has happened and never says when it has; minutes are usual, and up to 14 days
     have been heard of. The pauses between two looks grow from about a minute to half an hour, each look asks only for
-    what is outstanding, 100 profiles a call, and between looks no worker is held.
+    what is outstanding, 100 profiles a call, and between looks no worker is held. In the triggerer at most 100 profiles
+    of a plan are watched; every six hours a worker looks at all that are outstanding, and tells the ledger who is gone.
 
     A person who was deleted can come back under a new profile, when a shop syncs or a form is filled in. That is told
     from a deletion that has not happened, and counted as ``reappeared``.
@@ -165,7 +171,11 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         match event:
             case {"status": "gone", "since": str(since), "deadline": float(deadline)}:
                 counts = self._try_to_look(context, datetime.fromisoformat(since), outstanding=[])
-                return counts if counts is not None else self._wait(deadline)
+                return counts if counts is not None else self._wait_on(deadline, since)
+            case {"status": "progress", "profile_ids": list(ids), "since": str(since), "deadline": float(deadline)}:
+                self._seen = Seen(None, ids, datetime.fromisoformat(since))  # To go on with if the look brings nothing.
+                counts = self._try_to_look(context, self._seen.since)
+                return counts if counts is not None else self._wait_on(deadline, since)
             case {"status": "timeout", "outstanding": int(outstanding), "since": str(since)}:
                 counts = self._try_to_look(context) if self.profiles is None else None
                 if counts is not None:
@@ -262,6 +272,12 @@ class DeletionConfirmedSensor(BaseSensorOperator):
 
         return pendulum.now("UTC")
 
+    def _wait_on(self, deadline: float, since: str) -> NoReturn:
+        """Go back to the triggerer, unless time is up: past its deadline, a trigger does not pause."""
+        if time.time() >= deadline:
+            raise AirflowSensorTimeout(self._overdue(since=since))
+        self._wait(deadline)
+
     def _wait(self, deadline: float) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
@@ -275,6 +291,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
                 deadline=deadline,
                 pause_seconds=max(1.0, self.poke_interval),
                 longest_pause_seconds=max(1.0, longest if self.exponential_backoff else self.poke_interval),
+                report_seconds=REPORT_SECONDS if self.profiles is None else None,
             ),
             method_name="execute_complete",
             # The trigger keeps the time itself, and says how many are outstanding; this is for a triggerer that died.
@@ -285,7 +302,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         if self._seen is not None:
             since = self._seen.since.isoformat()
             outstanding = outstanding if self._seen.outstanding is None else self._seen.outstanding
-        number = "An unknown number of" if outstanding is None else f"{outstanding:,}"
+        number = f"{outstanding:,}" if outstanding else "An unknown number of"  # 0 is no reason to wait.
         if self.profiles is None:
             again = "a plan that lists them 14 days after they were requested has them requested again"
         else:

@@ -37,7 +37,9 @@ def parquet_entries(file: Any, name: str) -> Generator[Entry]:
         for batch in parquet.iter_batches(BATCH_SIZE, columns=wanted):
             yield from columns.of_fields(None if one is None else _values(batch.column(one)) for one in columns.names)
             rows += batch.num_rows
-    except (ArrowException, UnicodeDecodeError) as error:
+    except SourceError:
+        raise
+    except (ArrowException, OverflowError, ValueError) as error:
         # Without its text, which can quote a value.
         raise SourceError(f"{name} cannot be read as Parquet after {rows:,} rows: {type(error).__name__}") from None
 

@@ -30,6 +30,9 @@ FAILURES_IN_A_ROW: Final = 20
 class DeletionConfirmedTrigger(BaseTrigger):
     """Fires when the last of these profiles is gone from Klaviyo, when the time is up, or when it cannot go on.
 
+    Where it is asked to report, it also fires when it has waited that long, for a worker to record who is gone so far
+    and to begin the wait anew.
+
     Airflow keeps a trigger's arguments as plain text and logs its event, so both hold profile ids, counts and times
     only. Pauses double from look to look. Twenty looks in a row without a proper answer are too many.
 
@@ -39,6 +42,8 @@ class DeletionConfirmedTrigger(BaseTrigger):
     :param deadline: Unix time after which to stop waiting.
     :param pause_seconds: before the first look.
     :param longest_pause_seconds: that the pauses grow to.
+    :param report_seconds: after which to report at the next look that is answered; None for never. In the last
+        ``pause_seconds`` before the deadline there is no report, as the end of the time is one.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
         deadline: float,
         pause_seconds: float,
         longest_pause_seconds: float,
+        report_seconds: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.klaviyo_conn_id = klaviyo_conn_id
@@ -58,6 +64,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
         self.deadline = deadline
         self.pause_seconds = pause_seconds
         self.longest_pause_seconds = longest_pause_seconds
+        self.report_seconds = report_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments, as Airflow stores them."""
@@ -70,12 +77,14 @@ class DeletionConfirmedTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "pause_seconds": self.pause_seconds,
                 "longest_pause_seconds": self.longest_pause_seconds,
+                "report_seconds": self.report_seconds,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look again and again, and yield the one event."""
         outstanding, pause_seconds, failures = self.profile_ids, self.pause_seconds, 0
+        began = time.time()
         while True:
             await asyncio.sleep(max(0.0, min(pause_seconds, self.deadline - time.time())))
             pause_seconds = min(2 * pause_seconds, self.longest_pause_seconds)
@@ -93,12 +102,20 @@ class DeletionConfirmedTrigger(BaseTrigger):
             if time.time() >= self.deadline:
                 yield self._event("timeout", outstanding)
                 return
+            if not failures and self._is_to_report(began):  # A report would begin the count of failures anew.
+                yield self._event("progress", outstanding, profile_ids=outstanding)
+                return
             self.log.info(
                 "%s of %s profiles are still there; looking again in %s",
                 f"{len(outstanding):,}",
                 f"{len(self.profile_ids):,}",
                 duration(pause_seconds),
             )
+
+    def _is_to_report(self, began: float) -> bool:
+        if self.report_seconds is None:
+            return False
+        return began + self.report_seconds <= time.time() <= self.deadline - self.pause_seconds
 
     async def _look(self, profile_ids: Sequence[str]) -> list[str]:
         async with await KlaviyoHook(self.klaviyo_conn_id).get_async_conn() as client:

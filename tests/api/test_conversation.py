@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -206,3 +207,41 @@ def test_giving_up_keeps_everybody_off_too(stage: Any) -> None:
 def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:
     with pytest.raises(KlaviyoAnswerError, match="not followed because the key would go along"):
         stage.play(exchange(REQUEST), [Answer(307, {"location": "https://elsewhere.example.com"})])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "in_doubt"),
+    [
+        ([], False),
+        ([throttled("1")], False),
+        ([NoAnswer("ReadTimeout")], True),
+        ([Answer(503)], True),
+        ([Answer(408)], True),
+        ([NoAnswer("ReadError"), throttled("1")], True),
+        ([throttled("1"), Answer(502), throttled("1")], True),
+    ],
+)
+@pytest.mark.parametrize("last", [Answer(400), Answer(401), Answer(403), Answer(404), throttled("3600"), Answer(307)])
+def test_an_error_says_whether_an_earlier_send_may_have_been_carried_out(
+    stage: Any, earlier: list[Answer | NoAnswer], in_doubt: bool, last: Answer
+) -> None:
+    with pytest.raises(KlaviyoError) as caught:
+        stage.play(exchange(REQUEST), [*earlier, last])
+    assert caught.value.in_doubt is in_doubt
+    assert pickle.loads(pickle.dumps(caught.value)).in_doubt is in_doubt
+
+
+def test_a_turn_that_is_too_far_away_leaves_a_lost_send_in_doubt() -> None:
+    talk = exchange(REQUEST)
+    next(talk)
+    assert talk.send(Slot(0, 0)) == Send(REQUEST)
+    assert isinstance(talk.send(NoAnswer("ReadTimeout")), Sleep)
+    assert talk.send(None) == Reserve(PROFILE_DELETION)
+    with pytest.raises(KlaviyoRateLimitError, match="away") as caught:
+        talk.send(Slot(10_000, 10_000))
+    assert caught.value.in_doubt
+
+
+def test_an_error_made_by_hand_is_in_doubt_if_it_says_so() -> None:
+    assert not KlaviyoError("why").in_doubt
+    assert pickle.loads(pickle.dumps(KlaviyoError("why", in_doubt=True))).in_doubt

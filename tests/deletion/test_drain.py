@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,8 +20,10 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoPermissionError,
     KlaviyoRateLimitError,
 )
+from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
 from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.work import Work
 from airflow_provider_klaviyo.emulator import Emulator
 
 Connect = Callable[..., KlaviyoClient]
@@ -149,8 +152,7 @@ def test_a_lost_answer_loses_no_deletion(connect: Connect, pending_deletion_stat
     with Emulator(limit_factor=100_000, deletion_seconds=0, pending_deletion_status=pending_deletion_status) as lossy:
         ada = lossy.add_profile("ada@example.com")
         lossy.fault("connection_dropped_after", times=1)
-        outcomes = drain([ada], connect(lossy))
-        assert outcomes[ada] in {Outcome.REQUESTED, Outcome.ABSENT}
+        assert drain([ada], connect(lossy)) == {ada: Outcome.REQUESTED}
         assert lossy.deleted == {ada}
 
 
@@ -228,3 +230,189 @@ def test_no_request_is_begun_when_time_is_up(
     assert notes.noted[-1] == ("requested", ids[2])
     assert "Time is up: 3 of 5 deletions requested" in caplog.text
     assert drain(ids, client, seconds=0) == {}
+
+
+LOST = httpx.ReadError("lost")
+GONE = httpx.Response(404, json={"errors": [{"code": "not_found"}]})
+
+
+def in_turn(*answers: httpx.Response | Exception) -> Callable[[httpx.Request], httpx.Response]:
+    """Answer each call with the next of these; one too many fails the test."""
+    left = iter(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        one = next(left)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    return answer
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("earlier", [LOST, httpx.Response(503), httpx.Response(502)])
+@pytest.mark.parametrize("status", [400, 401, 403, 429])
+def test_what_an_earlier_send_may_have_done_is_not_given_back(
+    connect: Connect, earlier: httpx.Response | Exception, status: int
+) -> None:
+    notes = Notes()
+    refusal = httpx.Response(status, headers={"Retry-After": "3600"}, json={"errors": [{"code": "no"}]})
+    with pytest.raises(KlaviyoError):
+        drain(["A", "B"], connect(handler=in_turn(earlier, refusal)), record=notes)
+    assert notes.noted == [("begin", "A")]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_refusal_after_too_many_calls_is_given_back(connect: Connect) -> None:
+    notes = Notes()
+    throttled = httpx.Response(429, headers={"Retry-After": "0"})
+    with pytest.raises(KlaviyoAuthenticationError):
+        drain(["A"], connect(handler=in_turn(throttled, httpx.Response(401))), record=notes)
+    assert notes.noted == [("begin", "A"), ("give_back", "A")]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("earlier", [LOST, httpx.Response(503)])
+def test_who_is_gone_after_a_send_that_was_lost_was_deleted_by_it(
+    connect: Connect, earlier: httpx.Response | Exception
+) -> None:
+    assert drain(["A"], connect(handler=in_turn(earlier, GONE))) == {"A": Outcome.REQUESTED}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_404_that_is_not_klaviyos_says_nothing_of_a_send_that_was_lost_either(connect: Connect) -> None:
+    notes = Notes()
+    with pytest.raises(KlaviyoNotFoundError):
+        drain(["A"], connect(handler=in_turn(LOST, httpx.Response(404))), record=notes)
+    assert notes.noted == [("begin", "A")]
+
+
+def test_who_is_not_found_but_seen_is_to_be_confirmed(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    with Emulator(limit_factor=100_000, deletion_seconds=60, pending_deletion_status=404) as emulator:
+        ada = emulator.add_profile("ada@example.com")
+        client = connect(emulator)
+        drain([ada], client)
+        assert emulator.calls("get_profile") == 0
+        assert drain([ada, "01HGONE"], client) == {ada: Outcome.REQUESTED, "01HGONE": Outcome.ABSENT}
+        assert emulator.deletion_requests == [ada]
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warned == [f"Profile {ada}: the deletion finds no such profile, but a look-up does; it is to be confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_given_back"),
+    [
+        ({"name": "key_revoked"}, True),
+        ({"name": "throttled", "retry_after": 3_600}, True),
+        ({"name": "redirect"}, False),
+    ],
+)
+def test_nobody_is_gone_who_could_not_be_looked_up(
+    emulator: Emulator, client: KlaviyoClient, fault: dict[str, Any], is_given_back: bool
+) -> None:
+    emulator.fault(endpoint="get_profile", **fault)
+    notes = Notes()
+    with pytest.raises(KlaviyoError):
+        drain(["01HGONE", "01HGONETOO"], client, record=notes)
+    assert notes.noted == [("begin", "01HGONE")] + [("give_back", "01HGONE")] * is_given_back
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(httpx.Response(404), KlaviyoNotFoundError), (httpx.Response(400), KlaviyoInvalidRequestError)],
+)
+def test_a_look_up_that_is_not_answered_properly_is_no_outcome(
+    connect: Connect, answer: httpx.Response, kind: type[KlaviyoError]
+) -> None:
+    with pytest.raises(kind):
+        drain(["A"], connect(handler=in_turn(GONE, answer)))
+
+
+def test_refusals_are_noted_in_order_when_something_else_has_come(connect: Connect) -> None:
+    notes = Notes()
+    drain(list("ABCD"), connect(handler=refusing("A", "B", "D")), record=notes)
+    assert notes.noted == [
+        ("begin", "A"),
+        ("begin", "B"),
+        ("begin", "C"),
+        ("refused", "A"),
+        ("refused", "B"),
+        ("requested", "C"),
+        ("begin", "D"),
+        ("refused", "D"),
+    ]
+
+
+@pytest.mark.parametrize("number", [2, 4, 5, 8])
+def test_nothing_but_refusals_is_given_back(connect: Connect, number: int) -> None:
+    ids = list("ABCDEFGH")[:number]
+    notes = Notes()
+    with pytest.raises(KlaviyoInvalidRequestError):
+        drain(ids, connect(handler=refusing(*ids)), record=notes)
+    begun = [one for what, one in notes.noted if what == "begin"]
+    assert begun == ids[:5]
+    assert [one for one in notes.noted if one[0] != "begin"] == [("give_back", one) for one in begun]
+
+
+def test_refusals_before_trouble_are_given_back(connect: Connect) -> None:
+    notes = Notes()
+    answers = [httpx.Response(400), httpx.Response(400), httpx.Response(307)]
+    with pytest.raises(KlaviyoAnswerError):
+        drain(list("ABCD"), connect(handler=in_turn(*answers)), record=notes)
+    assert notes.noted[3:] == [("give_back", "A"), ("give_back", "B")], "and C was begun, and may have been accepted"
+
+
+def test_the_only_profile_may_be_refused(connect: Connect) -> None:
+    notes = Notes()
+    assert drain(["A"], connect(handler=refusing("A")), record=notes) == {"A": Outcome.REFUSED}
+    assert notes.noted == [("begin", "A"), ("refused", "A")]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_refusals_that_time_has_cut_off_are_given_back(connect: Connect, number: int) -> None:
+    notes = Notes()
+    ticks = iter([0.0] * (1 + number) + [10.0])
+    client = connect(handler=refusing("A", "B", "C"))
+    if number == 1:
+        assert drain(list("ABC"), client, record=notes, seconds=10, clock=lambda: next(ticks)) == {}
+    else:
+        with pytest.raises(KlaviyoInvalidRequestError):
+            drain(list("ABC"), client, record=notes, seconds=10, clock=lambda: next(ticks))
+    assert notes.noted[number:] == [("give_back", one) for one in "ABC"[:number]]
+
+
+class Store(dict[str, Any]):
+    """A task state store."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+def resumed(store: Store) -> Checkpoint:
+    checkpoint = Checkpoint(store, "now")
+    checkpoint.resume()
+    return checkpoint
+
+
+def test_retries_do_not_have_everybody_refused(connect: Connect) -> None:
+    ids, store = list("ABCDEFGH"), Store()
+    Checkpoint(store, "now").start(Work(datetime.now(UTC), 8, 0, {}, tuple((one,) for one in ids)))
+    for _ in range(4):
+        checkpoint = resumed(store)
+        assert checkpoint.done == {}
+        with pytest.raises(KlaviyoInvalidRequestError):
+            drain(ids, connect(handler=refusing(*ids)), checkpoint.done, checkpoint)
+    checkpoint = resumed(store)
+    outcomes = drain(ids, connect(handler=refusing("A", "B", "H")), checkpoint.done, checkpoint)
+    assert [one for one, outcome in outcomes.items() if outcome is Outcome.REFUSED] == ["A", "B", "H"]
+    assert resumed(store).done == outcomes
+
+
+def test_a_retry_may_begin_with_refusals_when_an_earlier_try_had_something_else(connect: Connect) -> None:
+    ids, notes = list("ABCDEFGH"), Notes()
+    done = {"A": Outcome.REQUESTED}
+    drain(ids, connect(handler=refusing(*ids)), done, notes)
+    assert [what for what, _ in notes.noted] == ["begin", "refused"] * 7

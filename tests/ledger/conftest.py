@@ -119,12 +119,11 @@ class Shop:
         *,
         run: str = "run 1",
         recipe: str = "a list",
-        task: str = "a task",
         **rules: Any,
     ) -> dict[str, Any]:
         """Register a list; return the plan's row."""
         with self.open("planner") as (ledger, hook):
-            client, made_by = hook.get_conn(), {"origin": run, "recipe": recipe, "task": task}
+            client, made_by = hook.get_conn(), {"origin": run, "recipe": recipe}
             return register_plan(lambda: list_entries(people), client, ledger, Rules(**rules), **made_by)
 
     def batches(self, plan: dict[str, Any]) -> list[BatchReference]:

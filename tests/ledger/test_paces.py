@@ -143,8 +143,27 @@ def test_a_turn_that_nobody_voided_is_kept(clocked: ClockedDatabase, clock: Manu
     slot = paces.reserve(ACCOUNT, "profile_deletion", 2.0)
     clock.advance(1.0)
     assert paces.reserve(ACCOUNT, "profile_deletion", 2.0, slot) == Slot(slot.at, 0.0)
-    clock.advance(50.0)
+    clock.advance(1.9)
     assert paces.reserve(ACCOUNT, "profile_deletion", 2.0, slot) == Slot(slot.at, 0.0)
+
+
+def test_all_who_were_stalled_do_not_go_at_once(clocked: ClockedDatabase, clock: ManualClock) -> None:
+    workers = [LedgerPaces(clocked, clock) for _ in range(4)]
+    slots = [worker.reserve(ACCOUNT, "profile_deletion", 1.0) for worker in workers]
+    clock.advance(60.0)
+    after = sorted(
+        worker.reserve(ACCOUNT, "profile_deletion", 1.0, slot).at for worker, slot in zip(workers, slots, strict=True)
+    )
+    assert [round(later - earlier, 6) for earlier, later in pairwise(after)] == [1.0, 1.0, 1.0]
+
+
+def test_a_clock_that_was_a_day_ahead_stops_nobody(clocked: ClockedDatabase, clock: ManualClock) -> None:
+    ahead = ManualClock()
+    ahead.advance(86_400.0)
+    clocked.clock = ahead
+    LedgerPaces(clocked, clock).reserve(ACCOUNT, "profile_deletion", 1.0)
+    clocked.clock = clock
+    assert LedgerPaces(clocked, clock).reserve(ACCOUNT, "profile_deletion", 1.0).wait_seconds <= 1.0
 
 
 def test_turns_that_have_passed_are_not_caught_up_with(clocked: ClockedDatabase, clock: ManualClock) -> None:

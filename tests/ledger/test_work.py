@@ -348,7 +348,85 @@ def test_five_refusals_before_anything_else_stop_it(shop: Any, monkeypatch: pyte
     with pytest.raises(KlaviyoInvalidRequestError):
         shop.drain([batch])
     assert asked == ids[:5]
-    assert list(outcomes(shop).values()) == ["refused"] * 4 + ["planned"] * 2
+    assert set(outcomes(shop).values()) == {"planned"}
+
+
+@on_sqlite
+@pytest.mark.parametrize("number", [2, 9])
+def test_retries_do_not_have_everybody_refused(shop: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """What Klaviyo refuses for every profile stays trouble, however often it is tried."""
+    batch, ids = planned(shop, number)
+
+    def refuse(*_: Any) -> Any:
+        raise KlaviyoInvalidRequestError("Klaviyo answered 400", status=400)
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_klaviyo.deletion.drain.request_profile_deletion", refuse)
+        for one in range(4):
+            with pytest.raises(KlaviyoInvalidRequestError):
+                shop.drain([batch], actor=f"try {one}")
+            assert set(outcomes(shop).values()) == {"planned"}
+            assert set(claims(shop)) == {None}
+    assert "refused" not in {event for event, _ in shop.events()}
+    assert shop.drain([batch]) == {"requested": number}
+    assert shop.emulator.deletion_requests == ids
+
+
+def fail_after_the_first(shop: Any, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
+    """Lose the answer to one deletion, and let another fault be there from then on."""
+
+    def now(_seconds: float, reason: str) -> None:
+        if reason:
+            shop.emulator.fault(endpoint="profile_deletion", **fault)
+
+    monkeypatch.setattr(conversation, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("airflow_provider_klaviyo.api.client._log_wait", now)
+    shop.emulator.fault("connection_dropped_after", endpoint="profile_deletion", times=1)
+
+
+@on_sqlite
+@pytest.mark.parametrize("fault", [{"name": "key_revoked"}, {"name": "throttled", "retry_after": 3_600}])
+def test_a_deletion_whose_answer_was_lost_is_requested_whatever_came_after_it(
+    forgetful_shop: Any, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any]
+) -> None:
+    shop = forgetful_shop
+    batch, ids = planned(shop, 2)
+    with monkeypatch.context() as patch:
+        fail_after_the_first(shop, patch, **fault)
+        with pytest.raises(KlaviyoError):
+            shop.drain([batch])
+    assert shop.emulator.deletion_requests == ids[:1]
+    assert claims(shop) == ["drainer", None], "nobody may take it for one that was never asked for"
+    shop.emulator.clear_faults()
+    shop.emulator.forget_people()
+    shop.run("DELETE FROM klaviyo_paces")
+    shop.account()
+    assert shop.drain([batch]) == {"requested": 1, "absent": 1}
+    assert outcomes(shop)[ids[0]] == "requested"
+
+
+@on_sqlite
+def test_who_is_not_found_after_a_send_that_was_lost_is_requested(
+    forgetful_shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = forgetful_shop
+    monkeypatch.setattr(conversation, "FIRST_PAUSE_SECONDS", 0.01)
+    batch, ids = planned(shop, 2)
+    shop.emulator.fault("connection_dropped_after", endpoint="profile_deletion", times=1)
+    assert shop.drain([batch]) == {"requested": 2}
+    assert shop.emulator.deletion_requests == ids
+    assert shop.emulator.calls("get_profile") == 0
+
+
+@on_sqlite
+def test_who_is_on_the_way_out_by_a_call_that_nobody_recorded_is_requested(forgetful_shop: Any) -> None:
+    shop = forgetful_shop
+    batch, ids = planned(shop, 2)
+    with shop.open("by hand") as (_ledger, hook):
+        hook.get_conn().run(request_profile_deletion("id", ids[0]))
+    assert shop.drain([batch]) == {"requested": 2}
+    assert shop.emulator.deletion_requests == ids
 
 
 def test_what_klaviyo_would_not_delete_is_anybodys_again_at_once(shop: Any) -> None:

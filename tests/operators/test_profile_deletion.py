@@ -160,7 +160,18 @@ def test_a_deletion_whose_answer_was_lost_is_still_to_be_confirmed(connect: Call
         emulator.fault("connection_dropped_after", endpoint="profile_deletion", times=1)
         result = delete(profiles=["jane@example.com"])
         assert emulator.deletion_requests == [profile_id]
-    assert counted(result) == {"absent": 1}
+    assert counted(result) == {"requested": 1}
+    assert result["profile_ids"] == [profile_id]
+
+
+def test_a_deletion_that_is_under_way_by_somebody_else_is_still_to_be_confirmed(connect: Callable[..., None]) -> None:
+    with Emulator(limit_factor=1_000, deletion_seconds=60, pending_deletion_status=404) as emulator:
+        connect(emulator)
+        profile_id = emulator.add_profile(email="jane@example.com")
+        delete(profiles=["jane@example.com"])
+        result = delete(profiles=["jane@example.com"])
+        assert emulator.deletion_requests == [profile_id]
+    assert counted(result) == {"requested": 1}
     assert result["profile_ids"] == [profile_id]
 
 

@@ -240,6 +240,7 @@ class TestDeferred:
             "since": self.result["looked_up_at"],
             "pause_seconds": 7,
             "longest_pause_seconds": 1800,
+            "report_seconds": None,
         }
         assert json.loads(json.dumps(arguments)) == arguments
         assert deferral.method_name == "execute_complete"
@@ -267,6 +268,23 @@ class TestDeferred:
     ) -> None:
         with pytest.raises(TaskDeferred):
             resume(self.waiting(profiles=[self.result, "jane@example.com"]), self.event("gone"))
+
+    def test_an_address_that_is_seen_again_is_not_waited_for_after_the_deadline(self, deferral: TaskDeferred) -> None:
+        again = [self.result, "jane@example.com"]
+        late = self.event("gone", deadline=time.time() - 1)
+        with pytest.raises(AirflowSensorTimeout, match=r"^1 profiles are still in Klaviyo"):
+            resume(self.waiting(profiles=again), late)
+        with pytest.raises(AirflowSkipException):
+            resume(self.waiting(profiles=again, soft_fail=True), late)
+
+    def test_no_number_is_made_up_when_the_last_look_is_not_answered(
+        self, deferral: TaskDeferred, slow_emulator: Emulator
+    ) -> None:
+        slow_emulator.fault("truncated_json")
+        with pytest.raises(AirflowSensorTimeout, match=r"^An unknown number of profiles"):
+            resume(
+                self.waiting(profiles=[self.result, "jane@example.com"]), self.event("gone", deadline=time.time() - 1)
+            )
 
     def test_time_out_fails_or_skips(self, deferral: TaskDeferred) -> None:
         with pytest.raises(AirflowSensorTimeout, match="1 profiles are still in Klaviyo"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
 from airflow_provider_klaviyo.emulator import Emulator
+from airflow_provider_klaviyo.emulator.profiles import ProfileStore
 from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
 from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator, ProfileDeletionOperator
 from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
@@ -305,6 +308,92 @@ def test_when_time_is_up_the_number_is_the_ledgers(emulator: Emulator) -> None:
     emulator.clear_faults()
     counts = resume(sensor(plan=references, deferrable=True), event("timeout", outstanding=77))
     assert found(counts) == {"confirmed": 3}, "the last went while nobody looked"
+
+
+def find_nobody_by_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one of Klaviyo's indexes be behind: nobody is found by a profile id any more, and everybody by an e-mail."""
+    holding = ProfileStore._holding
+    monkeypatch.setattr(
+        ProfileStore, "_holding", lambda store, field, value: () if field == "id" else holding(store, field, value)
+    )
+
+
+def test_who_is_gone_by_the_id_only_is_not_waited_for_after_the_deadline(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = requested(emulator, 3)
+    find_nobody_by_id(monkeypatch)
+    deferral = deferral_of(sensor(plan=references, deferrable=True))
+    fired = asyncio.run(fire(DeletionConfirmedTrigger(**deferral.trigger.serialize()[1] | {"pause_seconds": 0})))
+    assert fired["status"] == "gone"
+    with pytest.raises(TaskDeferred) as caught:
+        resume(sensor(plan=references, deferrable=True), fired)
+    assert caught.value.trigger.serialize()[1]["deadline"] == fired["deadline"]
+
+    late = fired | {"deadline": time.time() - 1}
+    with pytest.raises(AirflowSensorTimeout, match=r"^3 profiles are still in Klaviyo"):
+        resume(sensor(plan=references, deferrable=True), late)
+    with pytest.raises(AirflowSkipException):
+        resume(sensor(plan=references, deferrable=True, soft_fail=True), late)
+    emulator.fault("truncated_json", times=1)
+    with pytest.raises(AirflowSensorTimeout, match=r"^An unknown number of profiles"):
+        resume(sensor(plan=references, deferrable=True), late)
+
+
+def test_nobody_waits_for_somebody_who_never_goes(emulator: Emulator, ledger: Path) -> None:
+    references = requested(emulator, 3)
+    *_, stuck = emulator.profiles()
+    deferral = deferral_of(sensor(plan=references, deferrable=True))
+    emulator.clear_faults()
+    assert len(emulator.deleted) == 3
+    emulator.add_profile(email=stuck.email, profile_id=stuck.id)
+    assert [outcome for outcome, _ in recorded(ledger)] == ["requested"] * 3
+
+    quick = {"pause_seconds": 0.05, "longest_pause_seconds": 0.05, "report_seconds": 0.1}
+    arguments = json.loads(json.dumps(deferral.trigger.serialize()[1] | quick))
+    fired = asyncio.run(fire(DeletionConfirmedTrigger(**arguments)))
+    assert (fired["status"], fired["outstanding"], fired["deadline"]) == ("progress", 1, arguments["deadline"])
+    assert CANARY not in json.dumps(fired)
+
+    with pytest.raises(TaskDeferred) as caught:
+        resume(sensor(plan=references, deferrable=True), json.loads(json.dumps(fired)))
+    assert recorded(ledger) == [("confirmed", None), ("confirmed", None), ("requested", stuck.email)]
+    again = caught.value.trigger.serialize()[1]
+    assert (again["profile_ids"], again["deadline"]) == ([stuck.id], arguments["deadline"])
+
+    late = fired | {"deadline": time.time() - 1}
+    with pytest.raises(AirflowSensorTimeout, match=r"^1 profiles are still in Klaviyo"):
+        resume(sensor(plan=references, deferrable=True), late)
+    emulator.forget_people()
+    assert found(resume(sensor(plan=references, deferrable=True), fired)) == {"confirmed": 3}
+
+
+def recorded(ledger: Path) -> list[tuple[str, str | None]]:
+    """Return the outcome of each request, and the identifier that the ledger holds for it."""
+    with closing(sqlite3.connect(ledger)) as connection:
+        return connection.execute("SELECT outcome, identifier FROM klaviyo_requests ORDER BY number").fetchall()
+
+
+@pytest.mark.parametrize("of_batch", [False, True])
+def test_who_is_gone_is_recorded_within_hours(emulator: Emulator, of_batch: bool) -> None:
+    references = requested(emulator, 1)
+    waits_for: dict[str, Any] = {"batch": references[0]} if of_batch else {"plan": references}
+    deferral = deferral_of(sensor(**waits_for, deferrable=True))
+    assert deferral.trigger.serialize()[1]["report_seconds"] == 6 * 3_600
+
+
+def test_a_report_that_finds_no_ledger_is_no_reason_to_give_up(
+    emulator: Emulator, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = requested(emulator, 1)
+    nowhere = {"conn_type": "sqlite", "host": str(ledger.parent / "nowhere" / "ledger.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_KLAVIYO_LEDGER", json.dumps(nowhere))
+    fired = event("progress", outstanding=1, profile_ids=emulator.deletion_requests)
+    with pytest.raises(TaskDeferred) as caught:
+        resume(sensor(plan=references, deferrable=True), fired)
+    again = caught.value.trigger.serialize()[1]
+    assert (again["profile_ids"], again["deadline"]) == (emulator.deletion_requests, fired["deadline"])
+    assert again["since"] == fired["since"]
 
 
 @pytest.mark.parametrize("odd", [None, {}, "gone", {"status": "gone"}, {"status": "success"}])

@@ -47,6 +47,23 @@ def event_of(fired: DeletionConfirmedTrigger) -> dict[str, Any]:
     return dict(payload)
 
 
+@pytest.fixture
+def pauses(mocker: MockerFixture) -> list[float]:
+    """Let pauses of a second and more pass at once, on the clock as well; return how long each was."""
+    passed: list[float] = []
+    now = time.time()
+    mocker.patch.object(time, "time", side_effect=lambda: now + sum(passed))
+    really_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds >= 1:
+            passed.append(seconds)
+        await really_sleep(0)
+
+    mocker.patch.object(asyncio, "sleep", sleep)
+    return passed
+
+
 def test_it_fires_when_the_last_profile_is_gone(connect: Callable[..., None]) -> None:
     with Emulator(limit_factor=1_000, deletion_seconds=0) as emulator:
         connect(emulator)
@@ -71,35 +88,82 @@ def test_it_fires_when_time_is_up_with_how_many_are_left(emulator: Emulator, con
     assert (payload["status"], payload["outstanding"]) == ("timeout", 3)
 
 
-def test_it_asks_only_for_what_is_outstanding(emulator: Emulator, connect: Callable[..., None]) -> None:
-    connect(emulator)
-    there = emulator.add_profile(email="jane@example.com")
-    gone = [f"01J{number:023d}" for number in range(150)]
-    event_of(trigger([*gone, there], deadline=time.time() + 0.4, pause_seconds=0.1, longest_pause_seconds=0.1))
-    looks = emulator.calls("get_profiles")
-    assert looks >= 3
-    assert looks < 2 + 6
-
-
-def test_the_pauses_double_up_to_the_longest(
-    emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
+def test_it_asks_only_for_what_is_outstanding(
+    emulator: Emulator, connect: Callable[..., None], pauses: list[float]
 ) -> None:
     connect(emulator)
     there = emulator.add_profile(email="jane@example.com")
-    pauses: list[float] = []
-    now = time.time()
-    mocker.patch.object(time, "time", side_effect=lambda: now + sum(pauses))
-    really_sleep = asyncio.sleep
+    gone = [f"01J{number:023d}" for number in range(150)]
+    event_of(trigger([*gone, there], deadline=time.time() + 50, pause_seconds=10, longest_pause_seconds=10))
+    assert pauses == [10] * 5
+    assert emulator.calls("get_profiles") == 2 + 1 + 1 + 1 + 1
 
-    async def sleep(seconds: float) -> None:
-        if seconds >= 1:
-            pauses.append(seconds)
-        await really_sleep(0)
 
-    mocker.patch.object(asyncio, "sleep", sleep)
-    event_of(trigger([there], deadline=now + 1000, pause_seconds=60, longest_pause_seconds=300))
+def test_the_pauses_double_up_to_the_longest(
+    emulator: Emulator, connect: Callable[..., None], pauses: list[float]
+) -> None:
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    event_of(trigger([there], deadline=time.time() + 1000, pause_seconds=60, longest_pause_seconds=300))
     assert pauses[:4] == [60, 120, 240, 300]
     assert sum(pauses) == pytest.approx(1000)
+
+
+def test_it_reports_at_the_next_look_after_the_time_for_it(
+    emulator: Emulator, connect: Callable[..., None], pauses: list[float]
+) -> None:
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    quick = {"pause_seconds": 60, "longest_pause_seconds": 300, "deadline": time.time() + 10_000}
+    payload = event_of(trigger([there, "01J0000000000000000000GONE"], report_seconds=500, **quick))
+    assert payload == {
+        "status": "progress",
+        "outstanding": 1,
+        "since": SINCE,
+        "deadline": quick["deadline"],
+        "profile_ids": [there],
+    }
+    assert pauses == [60, 120, 240, 300]
+    assert event_of(trigger(["01J0000000000000000000GONE"], report_seconds=0, **quick))["status"] == "gone"
+
+
+def test_it_pauses_before_every_report_and_ends_at_the_deadline(
+    emulator: Emulator, connect: Callable[..., None], pauses: list[float]
+) -> None:
+    """With the shortest time to report: each report begins a new wait, as the sensor does."""
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    deadline = time.time() + 330
+    reporting = trigger([there], report_seconds=0, pause_seconds=60, longest_pause_seconds=300, deadline=deadline)
+    statuses = [event_of(reporting)["status"] for _ in range(5)]
+    assert statuses == ["progress"] * 4 + ["timeout"]
+    assert pauses == [60] * 4 + [60, 30]
+    assert time.time() == deadline
+
+
+def test_looks_without_an_answer_are_no_report(
+    emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
+) -> None:
+    connect(emulator)
+    mocker.patch.object(klaviyo, "PATIENCE_SECONDS", 0)
+    there = emulator.add_profile(email="jane@example.com")
+    quick = {"pause_seconds": 0.001, "longest_pause_seconds": 0.001, "report_seconds": 0}
+    emulator.fault("connection_dropped_before", times=3)
+    assert event_of(trigger([there], **quick))["status"] == "progress"
+    assert emulator.calls("get_profiles", status="dropped") == 3
+    emulator.fault("connection_dropped_before")
+    assert event_of(trigger([there], **quick))["status"] == "failed"
+    assert emulator.calls("get_profiles", status="dropped") == 3 + klaviyo.FAILURES_IN_A_ROW
+
+
+def test_a_trigger_stored_before_there_were_reports_never_reports(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(emulator)
+    there = emulator.add_profile(email="jane@example.com")
+    _, arguments = trigger([there], deadline=time.time() + 0.5).serialize()
+    assert arguments.pop("report_seconds") is None
+    assert event_of(DeletionConfirmedTrigger(**arguments))["status"] == "timeout"
 
 
 def test_a_lasting_refusal_ends_it_with_the_reason(emulator: Emulator, connect: Callable[..., None]) -> None:
