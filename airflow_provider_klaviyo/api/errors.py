@@ -54,8 +54,6 @@ class KlaviyoError(Exception):
     :param in_doubt: an earlier send of the same request may have been carried out.
     """
 
-    in_doubt: bool = False
-
     def __init__(
         self,
         message: str,
@@ -73,8 +71,7 @@ class KlaviyoError(Exception):
         self.error_id = error_id
         self.source = source
         self.retry_after_seconds = retry_after_seconds
-        if in_doubt:
-            self.in_doubt = True
+        self.in_doubt = in_doubt
 
 
 class KlaviyoConfigurationError(KlaviyoError, ValueError):

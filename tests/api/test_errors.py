@@ -93,6 +93,7 @@ def test_an_error_survives_pickling_with_all_it_knows(kind: type[KlaviyoError]) 
         "error_id": "e-1",
         "source": "filter",
         "retry_after_seconds": 7.5,
+        "in_doubt": False,
     }
 
 
