@@ -172,8 +172,10 @@ class LedgerConfirmation:
                 settled[Outcome.REAPPEARED].append(row)
             else:
                 settled[Outcome.CONFIRMED].append(row)
-        for outcome, rows in settled.items():
-            self._record(outcome, rows)
+        with self._ledger.database.begin() as connection:
+            for outcome, rows in settled.items():
+                values = {"outcome": outcome.value, "outcome_at": datetime.now(UTC), "identifier": None}
+                self._ledger.change(connection, outcome.value, rows, values, was=Outcome.REQUESTED)
 
     def _holders(self, rows: list[_Requested], client: KlaviyoClient) -> dict[Identifier | None, set[str] | None]:
         """Return which profiles hold these rows' identifiers now; None where Klaviyo's answer leaves that open."""
@@ -194,26 +196,6 @@ class LedgerConfirmation:
             with self._ledger.database.begin() as connection:
                 own[row.plan_id, row.number] = set(connection.execute(query).scalars())
         return own
-
-    def _record(self, outcome: Outcome, rows: list[_Requested]) -> None:
-        if not rows:
-            return
-        statement = (
-            requests.update()
-            .where(
-                requests.c.plan_id == bindparam("of_plan"),
-                requests.c.number == bindparam("of_number"),
-                requests.c.part == bindparam("of_part"),
-                requests.c.outcome == Outcome.REQUESTED.value,
-            )
-            .values(outcome=outcome.value, outcome_at=datetime.now(UTC), identifier=None)
-        )
-        parameters = [{"of_plan": row.plan_id, "of_number": row.number, "of_part": row.part} for row in rows]
-        with self._ledger.database.begin() as connection:
-            connection.execute(statement, parameters)
-            for plan_id in dict.fromkeys(row.plan_id for row in rows):
-                of = [(row.number, row.profile_id) for row in rows if row.plan_id == plan_id]
-                self._ledger.note(connection, plan_id, outcome.value, of)
 
     def _is_requested(self) -> list[Any]:
         conditions = [

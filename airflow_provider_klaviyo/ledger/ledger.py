@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -20,7 +20,7 @@ from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupErr
 from airflow_provider_klaviyo.ledger.paces import LedgerPaces
 from airflow_provider_klaviyo.ledger.tables import accounts, events, plans, requests
 
-__all__ = ["HELD", "READY", "REGISTERING", "WITHDRAWN", "BatchReference", "Ledger", "plan_ids_of"]
+__all__ = ["HELD", "READY", "REGISTERING", "WITHDRAWN", "BatchReference", "Ledger", "RequestRow", "plan_ids_of"]
 
 REGISTERING: Final = "registering"
 HELD: Final = "held"
@@ -29,6 +29,19 @@ WITHDRAWN: Final = "withdrawn"
 log = logging.getLogger(__name__)
 
 FORM_OF_PLAN_ID: Final = re.compile("[0-9a-f]{32}")
+
+
+class RequestRow(Protocol):
+    """A row of requests, as far as it takes to find it again: one profile of one request."""
+
+    @property
+    def plan_id(self) -> str: ...  # noqa: D102
+    @property
+    def number(self) -> int: ...  # noqa: D102
+    @property
+    def part(self) -> int: ...  # noqa: D102
+    @property
+    def profile_id(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +247,33 @@ class Ledger:
         for outcomes in parts.values():
             counts[overall(outcomes)] += 1
         return {outcome.value: number for outcome, number in counts.items()}
+
+    def change(
+        self,
+        connection: Connection,
+        event: str,
+        rows: Sequence[RequestRow],
+        values: Mapping[str, Any],
+        *,
+        was: Outcome,
+    ) -> None:
+        """Change some rows of requests and add a step for each to the record, within a transaction.
+
+        :param was: what has become of them so far; a row of which something else has is left as it is.
+        """
+        if not rows:
+            return
+        this = (
+            requests.c.plan_id == bindparam("of_plan"),
+            requests.c.number == bindparam("of_number"),
+            requests.c.part == bindparam("of_part"),
+        )
+        statement = requests.update().where(*this, requests.c.outcome == was.value).values(**values)
+        keys = [{"of_plan": row.plan_id, "of_number": row.number, "of_part": row.part} for row in rows]
+        connection.execute(statement, keys)
+        for plan_id in dict.fromkeys(row.plan_id for row in rows):
+            of = [(row.number, row.profile_id) for row in rows if row.plan_id == plan_id]
+            self.note(connection, plan_id, event, of)
 
     def note(
         self,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.deletion.entries import Entry
@@ -92,25 +92,12 @@ class _Recheck:
         """Write what has come together."""
         if not self.rows:
             return
-        statement = (
-            requests.update()
-            .where(
-                requests.c.plan_id == bindparam("of_plan"),
-                requests.c.number == bindparam("of_number"),
-                requests.c.part == bindparam("of_part"),
-            )
-            .values(checked_at=self.now)
-        )
-        is_back = {"outcome": Outcome.REAPPEARED.value, "outcome_at": self.now}
+        rechecked = {"checked_at": self.now}
+        is_back = rechecked | {"outcome": Outcome.REAPPEARED.value, "outcome_at": self.now}
         with self.ledger.database.begin() as connection:
-            for event, change in (("rechecked", statement), ("reappeared", statement.values(**is_back))):
+            for event, values in (("rechecked", rechecked), ("reappeared", is_back)):
                 rows = [row for row in self.rows if row.event == event]
-                if rows:
-                    keys = [{"of_plan": row.plan_id, "of_number": row.number, "of_part": row.part} for row in rows]
-                    connection.execute(change, keys)
-                for plan_id in dict.fromkeys(row.plan_id for row in rows):
-                    of = [(row.number, row.profile_id) for row in rows if row.plan_id == plan_id]
-                    self.ledger.note(connection, plan_id, event, of)
+                self.ledger.change(connection, event, rows, values, was=Outcome.CONFIRMED)
         self.rows.clear()
 
     def _fingerprints(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Identifier]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import select
 
@@ -31,8 +31,8 @@ def let_go_of_others(ledger: Ledger, reference: BatchReference, client: KlaviyoC
     """
     if datetime.now(UTC) - ledger.plan(reference.plan_id)["began_at"] < FRESH:
         return
-    columns = (requests.c.number, requests.c.part, requests.c.kind, requests.c.identifier, requests.c.profile_id)
-    query = select(*columns).where(
+    row_id = (requests.c.plan_id, requests.c.number, requests.c.part, requests.c.profile_id)
+    query = select(*row_id, requests.c.kind, requests.c.identifier).where(
         requests.c.plan_id == reference.plan_id,
         requests.c.batch == reference.batch,
         requests.c.outcome == Outcome.PLANNED.value,
@@ -41,26 +41,17 @@ def let_go_of_others(ledger: Ledger, reference: BatchReference, client: KlaviyoC
     )
     with ledger.database.begin() as connection:
         rows = connection.execute(query).all()
+    listed = [(row, Identifier.of(Kind(row.kind), row.identifier)) for row in rows]
     held_by = {
         one.identifier: {profile.id for profile in one.profiles}
-        for one in resolve({Identifier.of(Kind(row.kind), row.identifier): None for row in rows}, client)
+        for one in resolve({identifier: None for _, identifier in listed}, client)
         if one.outcome in SURE
     }
-    for row in rows:
-        holders = held_by.get(Identifier.of(Kind(row.kind), row.identifier))
+    for row, identifier in listed:
+        holders = held_by.get(identifier)
         if holders is not None and row.profile_id not in holders:
-            _let_go(ledger, reference, row, Outcome.HELD if holders else Outcome.ABSENT)
-
-
-def _let_go(ledger: Ledger, reference: BatchReference, row: Any, outcome: Outcome) -> None:
-    log.warning("Profile %s does not hold what was listed any more; it is not deleted", row.profile_id)
-    this = (
-        requests.c.plan_id == reference.plan_id,
-        requests.c.number == row.number,
-        requests.c.part == row.part,
-        requests.c.outcome == Outcome.PLANNED.value,
-    )
-    values = {"outcome": outcome.value, "outcome_at": datetime.now(UTC), "identifier": None}
-    with ledger.database.begin() as connection:
-        connection.execute(requests.update().where(*this).values(**values))
-        ledger.note(connection, reference.plan_id, outcome.value, [(row.number, row.profile_id)])
+            log.warning("Profile %s does not hold what was listed any more; it is not deleted", row.profile_id)
+            outcome = Outcome.HELD if holders else Outcome.ABSENT
+            values = {"outcome": outcome.value, "outcome_at": datetime.now(UTC), "identifier": None}
+            with ledger.database.begin() as connection:
+                ledger.change(connection, outcome.value, [row], values, was=Outcome.PLANNED)
