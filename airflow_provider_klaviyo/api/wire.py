@@ -50,8 +50,8 @@ __all__ = [
 PAGE_SIZE: Final = 100
 MEDIA_TYPE: Final = "application/vnd.api+json"
 PROFILE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-RESERVED: Final = re.compile(rb"[^A-Za-z0-9_.~-]")
-ENCODED: Final = {bytes([byte]): b"%%%02X" % byte for byte in range(256)}
+# What a filter is full of: encoded first, all at once, so that hardly anything is left to look at one by one.
+ENCODED: Final = {character: f"%{ord(character):02X}" for character in '%",@[]()'}
 PROFILE_FIELDS: Final = "email,phone_number,external_id,created"
 
 
@@ -171,12 +171,15 @@ def filter_any(field_name: str, values: Sequence[str]) -> str:
 
 
 def _query(parameters: Mapping[str, str]) -> str:
-    """Return parameters as the query of a URL. As `urllib.parse.urlencode`, which looks at each character apart."""
+    """Return parameters as the query of a URL."""
     return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in parameters.items())
 
 
 def _encoded(text: str) -> str:
-    return RESERVED.sub(lambda found: ENCODED[found[0]], text.encode()).decode("ascii")
+    """Return a text as `urllib.parse.quote` does, which takes longer for a filter than all the rest of its call."""
+    for character, encoded in ENCODED.items():
+        text = text.replace(character, encoded)
+    return quote(text, safe="%")
 
 
 def quote_string(value: str) -> str:

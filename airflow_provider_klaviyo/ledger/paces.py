@@ -25,6 +25,8 @@ __all__ = ["LedgerPaces"]
 # Turns that come quicker than this are taken several at once, and a refusal met by another worker is seen within it.
 SECONDS_AT_ONCE: Final = 1.0
 MOST_AT_ONCE: Final = 1_000
+# So late a turn may be used all the same: the few that come together then are nothing to Klaviyo.
+LATE_SECONDS: Final = 0.1
 TRIES: Final = 100
 # Far more than all turns waited for, and any refusal, can come to.
 LONGEST_AHEAD_SECONDS: Final = 3_600.0
@@ -35,13 +37,15 @@ class _Local:
     """What this process knows of one pace.
 
     :param turns: taken, and not used yet.
-    :param taken: how many turns were taken the last time, 0 when there was no use for all of them.
+    :param taken: how many turns were taken the last time, less those that came to nothing.
+    :param all_used: whether none did.
     :param offset: the database's clock less ours, as of when the pace was read.
     :param read_at: when that was, on our clock.
     """
 
     turns: deque[float] = field(default_factory=deque)
     taken: int = 0
+    all_used: bool = True
     held_until: float = 0.0
     offset: float = 0.0
     read_at: float = float("-inf")
@@ -71,12 +75,13 @@ class LedgerPaces:
                 return self._slot(local, slot.at)
             while local.turns:
                 at = local.turns.popleft()
-                if at >= local.held_until and at > self._now(local) - interval_seconds:
+                if at >= local.held_until and at > self._now(local) - max(interval_seconds, LATE_SECONDS):
                     return self._slot(local, at)
-                local.taken = 0
-            # Twice as many each time: who has one question must not use up the turns of a second.
+                local.taken, local.all_used = local.taken - 1, False
+            # Twice as many while all are used: who has one question must not use up the turns of a second.
             most = min(MOST_AT_ONCE, int(SECONDS_AT_ONCE / interval_seconds))
-            local.taken = max(1, min(most, 2 * local.taken))
+            local.taken = max(1, min(most, 2 * local.taken if local.all_used else local.taken))
+            local.all_used = True
             self._change(account, endpoint, local, interval_seconds, _take(local.taken, interval_seconds))
             return self._slot(local, local.turns.popleft())
 

@@ -158,7 +158,7 @@ def test_an_identifier_that_klaviyo_will_not_look_up_is_not_confirmed(
     connect: Connect, now: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if "odd" in request.url.params["filter"]:
+        if b"odd" in request.url.query:
             return httpx.Response(400, json={"errors": [{"source": {"parameter": "filter"}}]})
         return httpx.Response(200, json={"data": []})
 

@@ -136,7 +136,7 @@ def test_a_value_that_klaviyo_will_not_look_up_is_refused_and_the_rest_is_not(
     connect: Callable[..., KlaviyoClient],
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if "odd" in request.url.params["filter"]:
+        if b"odd" in request.url.query:
             return httpx.Response(400, json={"errors": [{"code": "invalid", "source": {"parameter": "filter"}}]})
         return httpx.Response(200, json={"data": [{"id": "01H", "attributes": {"email": "ada@example.com"}}]})
 
