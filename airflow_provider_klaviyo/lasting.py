@@ -5,35 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["fail_for_good"]
+__all__ = ["fail_for_good", "lasting_errors"]
 
 
-@contextmanager
-def fail_for_good() -> Iterator[None]:
-    """Turn what a retry cannot mend into Airflow's `AirflowFailException`, which skips the retries left.
+def lasting_errors() -> tuple[type[Exception], ...]:
+    """Return what a retry cannot mend.
 
-    That is: a connection or an argument that cannot work, a key without the scope, a list that is too large, a plan
-    that is held. A key
-    that is not accepted (401) is retried, because Klaviyo has refused good keys for days and then taken them again.
+    That is: a connection or an argument that cannot work, a key that is accepted nowhere or lacks the scope, a list
+    that is too large, a plan that is held. A key that is right elsewhere is tried again: Klaviyo has refused good keys
+    for days at one endpoint, and then taken them again.
     """
-    from airflow.providers.common.compat.sdk import AirflowFailException
-
-    from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoPermissionError
+    from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoKeyError, KlaviyoPermissionError
     from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
     from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
     from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
     from airflow_provider_klaviyo.sources.errors import SourceError
 
-    lasting = (
+    return (
         KlaviyoConfigurationError,
+        KlaviyoKeyError,
         KlaviyoPermissionError,
         IdentifierKindError,
         LedgerSetupError,
         PlanTooLargeError,
         SourceError,
     )
+
+
+@contextmanager
+def fail_for_good() -> Iterator[None]:
+    """Turn what a retry cannot mend into Airflow's `AirflowFailException`, which skips the retries left."""
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
     try:
         yield
-    except lasting as error:
+    except lasting_errors() as error:
         # Its message says it all; the cause would be the same text and a second traceback.
         raise AirflowFailException(str(error)) from None

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "concealed": set(),
     "get_provider_info": set(),
     "lasting": {"api", "deletion", "ledger", "sources"},
+    "retries": {"api", "lasting"},
     "sources": {"concealed", "deletion", "sources"},
     "task": set(),
     "": set(),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from airflow_provider_klaviyo.api import wire
-from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation, exchange
+from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
+from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoInvalidRequestError
 from airflow_provider_klaviyo.api.wire import Account, Profile
 
@@ -37,7 +38,7 @@ def request_profile_deletion(
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    answer = yield from exchange(wire.deletion_request(kind, value), patience_seconds=patience_seconds)
+    answer = yield from ask(wire.deletion_request(kind, value), patience_seconds=patience_seconds)
     if answer.status != 202:
         raise KlaviyoAnswerError(
             f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",
@@ -91,7 +92,7 @@ def get_profile(profile_id: str, *, patience_seconds: float = PATIENCE_SECONDS) 
     Scope ``profiles:read``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
-    return wire.read_profile((yield from exchange(wire.profile_request(profile_id), patience_seconds=patience_seconds)))
+    return wire.read_profile((yield from ask(wire.profile_request(profile_id), patience_seconds=patience_seconds)))
 
 
 def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[Account]:
@@ -100,7 +101,7 @@ def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[A
     Scope ``accounts:read``; 1 a second and 15 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_accounts
     """
-    return wire.read_account((yield from exchange(wire.account_request(), patience_seconds=patience_seconds)))
+    return wire.read_account((yield from ask(wire.account_request(), patience_seconds=patience_seconds)))
 
 
 def _halving(
@@ -126,7 +127,7 @@ def _pages(kind: str, values: Sequence[str], patience_seconds: float) -> Convers
     cursor: str | None = None
     seen: set[str | None] = {None}
     while True:
-        answer = yield from exchange(wire.profiles_request(kind, values, cursor), patience_seconds=patience_seconds)
+        answer = yield from ask(wire.profiles_request(kind, values, cursor), patience_seconds=patience_seconds)
         page = wire.read_profiles(answer)
         profiles.extend(page.profiles)
         cursor = page.next_cursor

@@ -6,6 +6,7 @@ KlaviyoError
 │   └── KlaviyoAccountError         the key belongs to another account than the connection says
 ├── KlaviyoRefusedError             Klaviyo says no, and would say no again
 │   ├── KlaviyoAuthenticationError  401: the key is not accepted at this endpoint
+│   │   └── KlaviyoKeyError         401 everywhere: the key was revoked, or is mistyped
 │   ├── KlaviyoPermissionError      403: the key lacks a scope
 │   ├── KlaviyoNotFoundError        404: there is no such thing
 │   └── KlaviyoInvalidRequestError  400 and its kin: Klaviyo cannot make sense of the request
@@ -32,6 +33,7 @@ __all__ = [
     "KlaviyoConnectionError",
     "KlaviyoError",
     "KlaviyoInvalidRequestError",
+    "KlaviyoKeyError",
     "KlaviyoNotFoundError",
     "KlaviyoPermissionError",
     "KlaviyoRateLimitError",
@@ -87,7 +89,11 @@ class KlaviyoRefusedError(KlaviyoError):
 
 
 class KlaviyoAuthenticationError(KlaviyoRefusedError):
-    """401. Usually the key; Klaviyo has also had days on which one endpoint refused every good key."""
+    """401 at one endpoint. It may lack a scope; and Klaviyo has had days on which one refused every good key."""
+
+
+class KlaviyoKeyError(KlaviyoAuthenticationError):
+    """401 at every endpoint. The key was revoked, or is mistyped, and no retry can help."""
 
 
 class KlaviyoPermissionError(KlaviyoRefusedError):

@@ -262,8 +262,7 @@ def error_from(endpoint: Endpoint, answer: Answer) -> KlaviyoError:
 
 
 _ADVICE: Final = {
-    401: "the private key is not accepted there. Check the connection's API key; if the same key works elsewhere, "
-    "the trouble may be Klaviyo's",
+    401: "the private key is not accepted there",
     404: "there is no such thing",
     410: "the API revision is retired. Set a newer 'revision' on the connection, or leave it empty",
     429: "too many calls for this account",
@@ -300,13 +299,17 @@ def _document(answer: Answer, endpoint: Endpoint) -> dict[str, Any]:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):
         raise KlaviyoAnswerError(
-            f"the answer to {endpoint} ({answer.status}, {len(answer.body):,} bytes) is not JSON, so something between "
-            "here and Klaviyo may have given it; try again",
+            f"the answer to {endpoint} ({answer.status}, {len(answer.body):,} bytes{_packing(answer)}) is not JSON, so "
+            "something between here and Klaviyo may have given it; try again",
             status=answer.status,
         ) from None
     if not isinstance(document, dict):
         raise KlaviyoAnswerError("Klaviyo's answer is not a JSON:API document", status=answer.status)
     return document
+
+
+def _packing(answer: Answer) -> str:
+    return "; compressed, which was not asked for, and so not read" if "content-encoding" in answer.headers else ""
 
 
 def _profile(data: object) -> Profile:

@@ -63,13 +63,14 @@ def drain(
     :raises KlaviyoError: at the first trouble that waiting did not mend. The rest of the profiles is outstanding.
     """
     outcomes = _Outcomes(done or {}, record)
-    began = clock()
+    began, not_ours = clock(), 0
     progress = Progress("deletions requested", total=len(profile_ids) - len(outcomes.known))
     for profile_id in profile_ids[len(outcomes.known) :]:
         if seconds is not None and clock() - began >= seconds:
             log.info("Time is up: %s. The others are still to be deleted, by the next run", progress.describe())
             break
         if record is not None and not record.begin(profile_id):
+            not_ours += 1
             continue
         try:
             outcome = _request(profile_id, client, may_be_refused=outcomes.may_be_refused)
@@ -77,9 +78,10 @@ def drain(
             outcomes.withdraw()
             if record is not None and _is_not_accepted(error):
                 record.give_back(profile_id)
-            log.error(  # noqa: TRY400 - the caller raises; a traceback here would be there twice
-                "Stopped: %s. Nothing is lost: the others are still to be deleted, by a retry or by the next run",
-                progress.describe(),
+            outstanding = len(profile_ids) - len(outcomes.known) - not_ours
+            error.args = (
+                f"{error}. Stopped after {progress.describe()}; nothing is lost, and {outstanding:,} profiles are "
+                "outstanding: a retry, or the next run, goes on with them",
             )
             raise
         outcomes.add(profile_id, outcome)

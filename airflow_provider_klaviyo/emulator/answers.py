@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import uuid
 from collections.abc import Mapping
@@ -34,6 +35,28 @@ class Answer:
     def truncated(self) -> Answer:
         """Return the same answer with the second half of its body missing."""
         return replace(self, body=self.body[: len(self.body) // 2])
+
+    def mistyped(self) -> Answer:
+        """Return the same answer with numbers where texts should be, texts for numbers, and objects for lists."""
+        return replace(self, body=json.dumps(_mistyped(json.loads(self.body))).encode())
+
+    def exploding(self, megabytes: int) -> Answer:
+        """Return the same answer after so much white space, all in a few kilobytes of gzip; asked for or not."""
+        bomb = gzip.compress(b" " * 1_000_000, mtime=0) * megabytes + gzip.compress(self.body, mtime=0)
+        return replace(self, body=bomb, headers={**self.headers, "Content-Encoding": "gzip"})
+
+
+def _mistyped(value: Any) -> Any:
+    match value:
+        case str():
+            return len(value)
+        case int() | float():
+            return str(value)
+        case list():
+            return {str(index): _mistyped(item) for index, item in enumerate(value)}
+        case dict():
+            return {name: _mistyped(item) for name, item in value.items()}
+    return value
 
 
 class RefusalError(Exception):

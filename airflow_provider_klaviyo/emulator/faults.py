@@ -28,6 +28,8 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "quota_eaten": {"per_minute": 10, "burst": 1},
     "unasked_profile": {},
     "truncated_json": {},
+    "wrong_types": {},
+    "gzip_bomb": {"megabytes": 64},
     "foreign_next_link": {"to": ELSEWHERE},
     "endless_pages": {},
     "redirect": {"to": ELSEWHERE},

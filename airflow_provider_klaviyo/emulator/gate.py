@@ -101,6 +101,10 @@ class Gate:
             return dropped(answer)
         if answer.body and self._strikes("truncated_json"):
             return answer.truncated()
+        if answer.body and self._strikes("wrong_types"):
+            return answer.mistyped()
+        if options := self._fault("gzip_bomb"):
+            return answer.exploding(int(options["megabytes"]))
         return answer
 
     def _strikes(self, name: str) -> bool:

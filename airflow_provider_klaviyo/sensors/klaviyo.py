@@ -188,13 +188,23 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     def _try_to_look(
         self, context: Context, since: datetime | None = None, outstanding: list[str] | None = None
     ) -> dict[str, int] | None:
-        from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
+        from airflow_provider_klaviyo.api.errors import (
+            KlaviyoAnswerError,
+            KlaviyoAuthenticationError,
+            KlaviyoUnavailableError,
+        )
         from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
 
         try:
             of_ledger = self.profiles is None
             counts = self._look_in_ledger(context) if of_ledger else self._look(context, since, outstanding)
-        except (KlaviyoUnavailableError, KlaviyoAnswerError, LedgerUnavailableError) as error:
+        # Of a key that is accepted nowhere, a task has failed for good by now.
+        except (
+            KlaviyoUnavailableError,
+            KlaviyoAnswerError,
+            KlaviyoAuthenticationError,
+            LedgerUnavailableError,
+        ) as error:
             if self.deferrable and (self._seen is None or not self._seen.watched):
                 raise  # It is not known yet which profiles to wait for, and a trigger gets nothing else.
             self.log.warning("This look brought nothing, the next one may: %s", error)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -23,9 +23,9 @@ from airflow_provider_klaviyo.api.calls import (
     get_profile,
     request_profile_deletion,
 )
-from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
+from airflow_provider_klaviyo.api.client import LARGEST_ANSWER, AsyncKlaviyoClient, KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import exchange
-from airflow_provider_klaviyo.api.pace import Limit, Paces
+from airflow_provider_klaviyo.api.pace import Limit, Paces, Slot
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.api.wire import account_request, deletion_request
 from airflow_provider_klaviyo.emulator import Emulator
@@ -78,7 +78,7 @@ def test_a_plus_and_every_other_sign_arrives_as_it_is(emulator: Emulator, run: R
 
 
 SCENARIOS: dict[str, tuple[dict[str, Any], type[errors.KlaviyoError]]] = {
-    "a key that is revoked": ({"name": "key_revoked"}, errors.KlaviyoAuthenticationError),
+    "a key that is revoked": ({"name": "key_revoked"}, errors.KlaviyoKeyError),
     "a key without the scope": (
         {"name": "scope_missing", "scope": "data-privacy:write"},
         errors.KlaviyoPermissionError,
@@ -238,12 +238,44 @@ def test_the_text_of_a_broken_connection_is_not_repeated(run: Run, failure: type
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-def test_an_answer_that_is_no_proper_gzip_is_no_answer(run: Run) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"ada@example.com"))
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "deflate", "nonsense"])
+def test_an_answer_that_is_packed_is_not_unpacked(run: Run, encoding: str) -> None:
+    asked: list[httpx.Request] = []
 
-    with pytest.raises(errors.KlaviyoConnectionError, match="DecodingError"):
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, headers={"content-encoding": encoding}, stream=httpx.ByteStream(b"ada@example.com"))
+
+    with pytest.raises(errors.KlaviyoAnswerError, match="compressed, which was not asked for"):
         run(get_account(patience_seconds=0), answer)
+    assert asked[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_bomb_does_not_go_off(emulator: Emulator, run: Run) -> None:
+    emulator.fault("gzip_bomb", megabytes=500)
+    with pytest.raises(errors.KlaviyoAnswerError, match="compressed, which was not asked for"):
+        run(get_account(patience_seconds=0))
+
+
+def test_an_answer_without_an_end_is_cut_off(run: Run) -> None:
+    sent: list[int] = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            sent.append(1_000_000)
+            yield b" " * sent[-1]
+
+    class Endless(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return endless()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in endless():
+                yield chunk
+
+    with pytest.raises(errors.KlaviyoAnswerError, match=r"bytes\) is not JSON"):
+        run(get_account(patience_seconds=0), lambda _: httpx.Response(200, stream=Endless()))
+    assert LARGEST_ANSWER < sum(sent) <= LARGEST_ANSWER + 2_000_000
 
 
 def test_calls_are_an_even_interval_apart(emulator: Emulator, run: Run, fast: dict[str, Limit]) -> None:
@@ -304,6 +336,29 @@ def test_an_asyncio_client_has_many_conversations_at_once(emulator: Emulator, se
         return [profile.id for profile in found]
 
     assert asyncio.run(talk()) == ids
+
+
+def test_of_a_crowd_in_asyncio_only_fifty_hold_a_turn(settings: Settings) -> None:
+    """Turns of a thousand would reach further into the future than any of them may wait."""
+    holding: list[int] = [0]
+
+    class Turns(Paces):
+        def reserve(self, *arguments: Any) -> Slot:
+            holding.append(holding[-1] + 1)
+            return Slot(0.0, 0.0)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        holding.append(holding[-1] - 1)
+        return httpx.Response(200, json={"data": []})
+
+    async def talk() -> None:
+        async with AsyncKlaviyoClient(settings, paces=Turns(), transport=httpx.MockTransport(answer)) as client:
+            await asyncio.gather(*(client.run(find_profiles("id", [f"{n}"])) for n in range(1_000)))
+
+    asyncio.run(talk())
+    assert max(holding) == 50
+    assert len(holding) == 1 + 2 * 1_000
 
 
 def test_an_asyncio_conversation_can_be_cancelled_while_it_waits(emulator: Emulator, settings: Settings) -> None:

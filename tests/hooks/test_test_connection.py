@@ -32,7 +32,8 @@ def test_a_bad_key(connect: Connect) -> None:
     works, message = KlaviyoHook(connect(password="pk_wrong")).test_connection()
     assert not works
     assert "answered 401 authentication_failed" in message
-    assert "Check the connection's API key" in message
+    assert "the key was revoked, or is mistyped" in message
+    assert "'Private API key'" in message
     assert "pk_wrong" not in message
 
 

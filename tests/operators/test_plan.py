@@ -207,7 +207,7 @@ def test_what_a_retry_can_mend_is_left_to_it(
     emulator: Emulator, ledger: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     people = [f"{CANARY}@example.com"]
-    emulator.fault("key_revoked")
+    emulator.fault("key_revoked", endpoint="get_profiles")
     with pytest.raises(KlaviyoAuthenticationError) as refused:
         plan(profiles=people)
     emulator.clear_faults()

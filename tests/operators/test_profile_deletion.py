@@ -195,10 +195,13 @@ def test_trouble_stops_the_task_and_the_next_try_goes_on(
     listed = [f"person.{number}@example.com" for number in range(6)]
     profile_ids = [emulator.add_profile(email=email) for email in listed]
     emulator.fault("deletion_refused")
-    with pytest.raises(KlaviyoAuthenticationError):
+    with pytest.raises(KlaviyoAuthenticationError) as refused:
         delete(profiles=listed)
-    assert "0 of 6 deletions requested" in caplog.text
-    assert "Nothing is lost" in caplog.text
+    assert "The key itself is right: GET /api/accounts knows it" in str(refused.value)
+    assert "lacks the scope data-privacy:write, or Klaviyo refuses everybody there" in str(refused.value)
+    assert "0 of 6 deletions requested" in str(refused.value)
+    assert "nothing is lost, and 6 profiles are outstanding" in str(refused.value)
+    assert emulator.calls("profile_deletion") == 1, "it does not burn through the list"
     emulator.clear_faults()
     assert counted(delete(profiles=listed)) == {"requested": 6}
     assert sorted(emulator.deletion_requests) == sorted(profile_ids)
@@ -296,7 +299,7 @@ def test_no_variable_of_a_traceback_shows_an_address_or_the_key(
         emulator.fault(fault)
         operator = ProfileDeletionOperator(task_id="delete", profiles=[])
         operator.profiles = ["canary@example.com"]
-        with pytest.raises(KlaviyoError) as caught:
+        with pytest.raises((KlaviyoError, AirflowFailException)) as caught:
             operator.execute({})
         emulator.clear_faults()
         shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())

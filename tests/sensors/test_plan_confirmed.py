@@ -21,7 +21,6 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.emulator.profiles import ProfileStore
 from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
@@ -150,7 +149,14 @@ def test_time_out_says_how_many_are_outstanding_and_since_when(emulator: Emulato
         sensor(plan=references, timeout=0, soft_fail=True).execute(context("confirm"))
 
 
-@pytest.mark.parametrize("fault", [{"name": "throttled", "retry_after": 3_600}, {"name": "truncated_json"}])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"name": "throttled", "retry_after": 3_600},
+        {"name": "truncated_json"},
+        {"name": "key_revoked", "endpoint": "get_profiles"},
+    ],
+)
 def test_a_look_without_an_answer_is_followed_by_the_next(emulator: Emulator, fault: dict[str, Any]) -> None:
     references = requested(emulator, 1)
     emulator.fault(**fault, times=1)
@@ -172,11 +178,11 @@ def test_a_ledger_without_an_answer_is_asked_again(
     assert waiting.poke(context("confirm"))
 
 
-def test_a_key_that_is_refused_confirms_nobody(emulator: Emulator) -> None:
+def test_a_key_that_is_accepted_nowhere_confirms_nobody(emulator: Emulator) -> None:
     references = requested(emulator, 1)
     emulator.clear_faults()
     emulator.fault("key_revoked")
-    with pytest.raises(KlaviyoAuthenticationError):
+    with pytest.raises(AirflowFailException, match="No other endpoint accepts it either"):
         sensor(plan=references).execute(context("confirm"))
     emulator.clear_faults()
     assert found(sensor(plan=references).execute(context("confirm"))) == {"confirmed": 1}
