@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -101,7 +102,15 @@ class KlaviyoHook(BaseHook):
         :raises KlaviyoConfigurationError: when the connection is missing or half-filled.
         :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
         """
-        client = AsyncKlaviyoClient(await self.get_async_settings())
+        return await self.open_async_conn(await self.get_async_settings())
+
+    async def open_async_conn(self, settings: Settings) -> AsyncKlaviyoClient:
+        """Return a new asyncio client for settings that were read already, checked to be on the right account.
+
+        :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
+        """
+        # In a thread: to read the certificates takes a tenth of a second, for which the event loop would stand still.
+        client = await asyncio.to_thread(AsyncKlaviyoClient, settings)
         try:
             if not _is_checked(client.settings):
                 check_account(await client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)

@@ -11,20 +11,24 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
+    KlaviyoAuthenticationError,
     KlaviyoConfigurationError,
     KlaviyoError,
+    KlaviyoKeyError,
     KlaviyoPermissionError,
     KlaviyoUnavailableError,
 )
-from airflow_provider_klaviyo.deletion.confirm import still_there
 from airflow_provider_klaviyo.deletion.progress import duration
-from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
+from airflow_provider_klaviyo.hooks.sharing import ClientShare
 
 __all__ = ["DeletionConfirmedTrigger"]
 
 PATIENCE_SECONDS: Final = 60.0
-PASSING: Final = (KlaviyoUnavailableError, KlaviyoAnswerError)
+PASSING: Final = (KlaviyoUnavailableError, KlaviyoAnswerError, KlaviyoAuthenticationError)
+LASTING: Final = (KlaviyoConfigurationError, KlaviyoKeyError, KlaviyoPermissionError)
 FAILURES_IN_A_ROW: Final = 20
+# Airflow waits ten minutes beyond the deadline, and then ends the task without asking how many are left.
+LAST_LOOK_SECONDS: Final = 300.0
 
 
 class DeletionConfirmedTrigger(BaseTrigger):
@@ -83,28 +87,29 @@ class DeletionConfirmedTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look again and again, and yield the one event."""
+        async with ClientShare(self.klaviyo_conn_id) as share:
+            event = await self._wait(share)
+        yield event
+
+    async def _wait(self, share: ClientShare) -> TriggerEvent:
         outstanding, pause_seconds, failures = self.profile_ids, self.pause_seconds, 0
         began = time.time()
         while True:
             await asyncio.sleep(max(0.0, min(pause_seconds, self.deadline - time.time())))
             pause_seconds = min(2 * pause_seconds, self.longest_pause_seconds)
             try:
-                outstanding, failures = await self._look(outstanding), 0
+                outstanding, failures = await self._look(share, outstanding), 0
             except KlaviyoError as error:
                 failures += 1
-                if not isinstance(error, PASSING) or failures >= FAILURES_IN_A_ROW:
-                    yield self._failed(error)
-                    return
+                if isinstance(error, LASTING) or not isinstance(error, PASSING) or failures >= FAILURES_IN_A_ROW:
+                    return self._failed(error)
                 self.log.warning("Look %s in a row without a proper answer: %s", failures, error)
             if not outstanding:
-                yield self._event("gone", outstanding)
-                return
+                return self._event("gone", outstanding)
             if time.time() >= self.deadline:
-                yield self._event("timeout", outstanding)
-                return
+                return self._event("timeout", outstanding)
             if not failures and self._is_to_report(began):  # A report would begin the count of failures anew.
-                yield self._event("progress", outstanding, profile_ids=outstanding)
-                return
+                return self._event("progress", outstanding, profile_ids=outstanding)
             self.log.info(
                 "%s of %s profiles are still there; looking again in %s",
                 f"{len(outstanding):,}",
@@ -117,14 +122,21 @@ class DeletionConfirmedTrigger(BaseTrigger):
             return False
         return began + self.report_seconds <= time.time() <= self.deadline - self.pause_seconds
 
-    async def _look(self, profile_ids: Sequence[str]) -> list[str]:
-        async with await KlaviyoHook(self.klaviyo_conn_id).get_async_conn() as client:
-            return await client.run(still_there(profile_ids, patience_seconds=PATIENCE_SECONDS))
+    async def _look(self, share: ClientShare, profile_ids: Sequence[str]) -> list[str]:
+        """Look once. In a crowd that takes as long as it takes; only near the end of the time it is given up."""
+        try:
+            async with asyncio.timeout(max(LAST_LOOK_SECONDS, self.deadline - time.time())):
+                client = await share.client()
+                from airflow_provider_klaviyo.deletion.confirm import still_there
+
+                return await client.run(still_there(profile_ids, patience_seconds=PATIENCE_SECONDS))
+        except TimeoutError:
+            raise KlaviyoUnavailableError("the time was up before Klaviyo gave an answer") from None
 
     def _event(self, status: str, outstanding: Sequence[str], **more: Any) -> TriggerEvent:
         payload = {"status": status, "outstanding": len(outstanding), "since": self.since, "deadline": self.deadline}
         return TriggerEvent(payload | more)
 
     def _failed(self, error: KlaviyoError) -> TriggerEvent:
-        may_retry = not isinstance(error, KlaviyoConfigurationError | KlaviyoPermissionError)
+        may_retry = not isinstance(error, LASTING)
         return self._event("failed", self.profile_ids, message=str(error), may_retry=may_retry)

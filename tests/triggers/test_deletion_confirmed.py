@@ -12,6 +12,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from airflow_provider_klaviyo.emulator import Emulator
+from airflow_provider_klaviyo.hooks import sharing
 from airflow_provider_klaviyo.triggers import klaviyo
 from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
@@ -175,11 +176,17 @@ def test_a_lasting_refusal_ends_it_with_the_reason(emulator: Emulator, connect: 
     assert payload["may_retry"] is False
 
 
-def test_a_refused_key_may_be_retried(emulator: Emulator, connect: Callable[..., None]) -> None:
+def test_a_key_that_is_accepted_nowhere_ends_it_for_good(emulator: Emulator, connect: Callable[..., None]) -> None:
     connect(emulator)
     emulator.fault("key_revoked")
     payload = event_of(trigger(["01J0000000000000000000GONE"]))
-    assert (payload["status"], payload["may_retry"]) == ("failed", True)
+    assert (payload["status"], payload["may_retry"]) == ("failed", False)
+
+
+def test_an_endpoint_that_refuses_a_good_key_is_borne(emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(emulator)
+    emulator.fault("key_revoked", endpoint="get_profiles", times=2)
+    assert event_of(trigger(["01J0000000000000000000GONE"]))["status"] == "gone"
 
 
 def test_a_missing_connection_ends_it_with_what_to_create() -> None:
@@ -219,3 +226,43 @@ def test_no_connection_stays_open_after_the_event(emulator: Emulator, connect: C
     connect(emulator)
     for _ in range(20):
         event_of(trigger(["01J0000000000000000000GONE"], pause_seconds=0))
+
+
+def test_a_crowd_fires_over_one_client_that_is_closed_afterwards(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(emulator, account_id=emulator.account.id)
+
+    async def run() -> list[str]:
+        crowd = [trigger([f"01J{number:023d}"], pause_seconds=0.01) for number in range(200)]
+        return [event.payload["status"] for event in await asyncio.gather(*(anext(aiter(one.run())) for one in crowd))]
+
+    assert asyncio.run(run()) == ["gone"] * 200
+    assert emulator.calls("get_account") == 1
+    assert emulator.calls("get_profiles") == 200
+    assert sharing._all_shared == []
+
+
+def test_a_look_that_is_cancelled_leaves_the_client_to_the_others(connect: Callable[..., None]) -> None:
+    async def run() -> Any:
+        crowd = [trigger(["01J0000000000000000000GONE"], pause_seconds=0).run() for _ in range(20)]
+        waiting = [asyncio.ensure_future(anext(aiter(one))) for one in crowd]
+        await asyncio.sleep(0.5)
+        for one in waiting[::2]:
+            one.cancel()
+        return [event.payload["status"] for event in await asyncio.gather(*waiting[1::2])]
+
+    with Emulator(limit_factor=1_000, latency_seconds=1) as slow:
+        connect(slow)
+        assert asyncio.run(run()) == ["gone"] * 10
+    assert sharing._all_shared == []
+
+
+def test_the_last_look_is_given_up_in_time_for_airflow_to_be_told(
+    emulator: Emulator, connect: Callable[..., None], mocker: MockerFixture
+) -> None:
+    connect(emulator)
+    mocker.patch.object(klaviyo, "LAST_LOOK_SECONDS", 0.1)
+    emulator.fault("throttled", retry_after=50)
+    payload = event_of(trigger(["01J0000000000000000000GONE"], deadline=time.time()))
+    assert (payload["status"], payload["outstanding"]) == ("timeout", 1)
