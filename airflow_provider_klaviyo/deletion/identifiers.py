@@ -60,6 +60,10 @@ class Identifier:
     value: str = field(repr=False)
     spelling: str | None = field(default=None, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        # The value alone: an enum works its hash out anew each time, which costs more than all the rest.
+        return hash(self.value)
+
     @property
     def spellings(self) -> tuple[str, ...]:
         """What to look up: the value, and the spelling where it differs."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -73,12 +74,22 @@ def register_plan(
     """
     earlier = _made_before(ledger, origin, recipe)
     if earlier is not None:
-        with closing(read()) as entries:
+        with closing(read()) as entries, _undisturbed():
             if contents_of(entries, ledger.keys) == earlier["contents"]:
                 return earlier
     _clear_the_way(ledger, origin)
-    with closing(read()) as entries:
+    with closing(read()) as entries, _undisturbed():
         return _register(entries, client, ledger, rules, {"origin": origin, "recipe": recipe})
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Python from looking through all of Airflow for garbage again and again, while millions of rows go by."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _register(

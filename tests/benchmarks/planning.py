@@ -43,34 +43,32 @@ def main() -> None:
                 klaviyo(latency_seconds=0.3) as emulator,
                 airflow(klaviyo_default=emulator.connection(), **connections),
             ):
-                measure_pace(round(arguments.minutes * STEADY), emulator)
+                measure_pace(round(arguments.minutes * STEADY), emulator, server)
 
 
 def measure_cost(number: int, server: PostgreSQL) -> None:
     """Make a plan and print what it costs, per identifier and in memory."""
     fill(number)
-    before = (own_seconds(), server_seconds(server))
-    seconds, megabytes = plan()
-    after = (own_seconds(), server_seconds(server))
-    ours, theirs = (1e6 * (late - early) / number for early, late in zip(before, after, strict=True))
+    seconds, ours, theirs, megabytes = plan(server)
+    ours, theirs = 1e6 * ours / number, 1e6 * theirs / number
     print(f"{number:,} identifiers in {seconds:.0f} s: {1e6 * seconds / number:.1f} us each, with the emulator's part")
     print(f"processor time each: ours {ours:.1f} us, PostgreSQL's {theirs:.1f} us")
     print(f"share of the {MICROSECONDS} us allowed: {(ours + theirs) / MICROSECONDS:.2f}")
     print(f"memory above an idle task: {megabytes:.0f} MB; share of {MEGABYTES} MB: {megabytes / MEGABYTES:.2f}")
 
 
-def measure_pace(calls: int, emulator: Klaviyo) -> None:
+def measure_pace(calls: int, emulator: Klaviyo, server: PostgreSQL) -> None:
     """Make a plan of so many look-ups and print the share of the limit."""
     fill(100 * calls)
-    seconds, _ = plan()
+    seconds, *_ = plan(server)
     seen = emulator.seen("get_profiles")["by_status"]
     rate = seen["200"] / (seconds / 60)
     print(f"{seconds / 60:.2f} minutes, {100 * calls:,} identifiers, {seen['200']:,} look-ups")
     print(f"share of Klaviyo's {STEADY} a minute: {rate / STEADY:.3f}   429s: {seen.get('429', 0)}")
 
 
-def plan() -> tuple[float, float]:
-    """Run the task; return how long it took and how many megabytes it grew by."""
+def plan(server: PostgreSQL) -> tuple[float, float, float, float]:
+    """Run the task; return the seconds it took, those of our processor and PostgreSQL's, and the megabytes it grew."""
     import airflow_provider_klaviyo.hooks.ledger
     import airflow_provider_klaviyo.ledger.planning  # noqa: F401 - what a task of ours has loaded when it begins
     from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator
@@ -79,10 +77,11 @@ def plan() -> tuple[float, float]:
     task = DeletionPlanOperator(task_id="plan", sql=sql, sql_conn_id="warehouse", max_profiles=None)
     idle, peak = memory(), Peak()
     with peak:
-        started = time.perf_counter()
+        before = (time.perf_counter(), own_seconds(), server_seconds(server))
         task.execute(context("plan"))
-        seconds = time.perf_counter() - started
-    return seconds, peak.megabytes - idle
+        after = (time.perf_counter(), own_seconds(), server_seconds(server))
+    seconds, ours, theirs = (late - early for early, late in zip(before, after, strict=True))
+    return seconds, ours, theirs, peak.megabytes - idle
 
 
 class Peak:
