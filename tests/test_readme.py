@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_klaviyo.api import errors
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS
@@ -52,3 +55,13 @@ def test_it_names_every_error_and_every_outcome_there_is() -> None:
             assert f"`{name}" in README, name
     for outcome in Outcome:
         assert f"`{outcome}`" in README
+
+
+if AIRFLOW_V_3_0_PLUS:  # Not everything is killed on an older one.
+
+    def test_each_test_that_it_calls_a_proof_is_there() -> None:
+        proofs = set(re.findall(r"`(tests/[a-z_/]+\.py::[^`]+)`", README))
+        assert len(proofs) > 10
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", "", *proofs]
+        collected = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert collected.returncode == 0, collected.stdout + collected.stderr
