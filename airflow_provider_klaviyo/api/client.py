@@ -27,7 +27,7 @@ from airflow_provider_klaviyo.api.conversation import (
     Sleep,
     Step,
 )
-from airflow_provider_klaviyo.api.errors import KlaviyoError
+from airflow_provider_klaviyo.api.errors import KlaviyoError, KlaviyoStoppedError
 from airflow_provider_klaviyo.api.pace import Pacing, Slot, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings, is_loopback
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
@@ -36,8 +36,6 @@ __all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
 
 # 750 look-ups a minute at 300 ms each keep four of these busy.
 CONCURRENCY: Final = 8
-# As many as are busy at that rate when an answer takes 4 s.
-ASYNC_CONCURRENCY: Final = 50
 QUERY: Final = "klaviyo_query"
 # A hundred profiles are 50 kB. What goes on beyond this is no answer of Klaviyo's, and is cut off.
 LARGEST_ANSWER: Final = 20_000_000
@@ -69,6 +67,7 @@ class KlaviyoClient:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings
+        self._is_stopped = False
         self._paces = paces
         self._http = httpx.Client(
             **_client_options(settings),
@@ -84,6 +83,10 @@ class KlaviyoClient:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+
+    def stop(self) -> None:
+        """Begin nothing more: whatever runs ends before its next step. May be called from a signal handler."""
+        self._is_stopped = True
 
     def run(self, conversation: Conversation[T]) -> T:
         """Carry a conversation out and return its result."""
@@ -113,6 +116,8 @@ class KlaviyoClient:
         try:
             while not stopped.is_set():
                 step = conversation.send(outcome)
+                if self._is_stopped:
+                    raise KlaviyoStoppedError("the task is being killed, so nothing more is sent")
                 outcome = None
                 match step:
                     case Send(request):
@@ -163,7 +168,6 @@ class AsyncKlaviyoClient:
     ) -> None:
         self.settings = settings
         self._paces = paces
-        self._at_once = asyncio.Semaphore(ASYNC_CONCURRENCY)
         self._http = httpx.AsyncClient(
             **_client_options(settings),
             transport=_AsyncQueryTransport(transport or httpx.AsyncHTTPTransport(**_transport_options(settings))),
@@ -180,15 +184,7 @@ class AsyncKlaviyoClient:
         await self._http.aclose()
 
     async def run(self, conversation: Conversation[T]) -> T:
-        """Carry a conversation out and return its result, fifty at a time.
-
-        Of a thousand that begin at once the last has to wait for minutes. It does so here, before its patience begins:
-        if it had to wait for its turn at the endpoint, that would be too far away, and a turn not used is lost to all.
-        """
-        async with self._at_once:
-            return await self._run(conversation)
-
-    async def _run(self, conversation: Conversation[T]) -> T:
+        """Carry a conversation out and return its result."""
         outcome: Any = None
         try:
             while True:

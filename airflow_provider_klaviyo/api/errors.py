@@ -14,7 +14,8 @@ KlaviyoError
 │   ├── KlaviyoRateLimitError       429: not before `retry_after_seconds` have passed
 │   ├── KlaviyoServerError          5xx
 │   └── KlaviyoConnectionError      no answer at all
-└── KlaviyoAnswerError              an answer that is not what Klaviyo documents
+├── KlaviyoAnswerError              an answer that is not what Klaviyo documents
+└── KlaviyoStoppedError             the task is being killed; its next try goes on
 ```
 
 A message names the endpoint, Klaviyo's code and its error id. It never quotes Klaviyo's own text: a 404 of
@@ -39,6 +40,7 @@ __all__ = [
     "KlaviyoRateLimitError",
     "KlaviyoRefusedError",
     "KlaviyoServerError",
+    "KlaviyoStoppedError",
     "KlaviyoUnavailableError",
     "error_class",
 ]
@@ -126,6 +128,10 @@ class KlaviyoConnectionError(KlaviyoUnavailableError):
 
 class KlaviyoAnswerError(KlaviyoError):
     """An answer that Klaviyo does not document: wrong types, broken JSON, a redirect, endless pages."""
+
+
+class KlaviyoStoppedError(KlaviyoError):
+    """The client was told to stop. Nothing more was sent; what Klaviyo answered before that was heeded."""
 
 
 _BY_STATUS: dict[int, type[KlaviyoError]] = {

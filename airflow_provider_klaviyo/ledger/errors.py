@@ -3,6 +3,7 @@
 ```
 LedgerError
 ├── LedgerUnavailableError   the database is down, or cannot be written: try again
+├── SupersededError          a later try of the same task has taken over: leave it to that one
 └── LedgerSetupError         no retry can help: the message says what to correct
     └── HeldPlanError        the plan matches more profiles than it may: release it, or correct the list
 ```
@@ -12,7 +13,7 @@ No message quotes a row: a database's own text may hold what it could not store.
 
 from __future__ import annotations
 
-__all__ = ["HeldPlanError", "LedgerError", "LedgerSetupError", "LedgerUnavailableError"]
+__all__ = ["HeldPlanError", "LedgerError", "LedgerSetupError", "LedgerUnavailableError", "SupersededError"]
 
 
 class LedgerError(Exception):
@@ -21,6 +22,10 @@ class LedgerError(Exception):
 
 class LedgerUnavailableError(LedgerError):
     """The ledger's database does not do what it should, now. Nothing goes on without it: no call is made unpaced."""
+
+
+class SupersededError(LedgerError):
+    """A later try of the same task works on this batch, so this one stops: Airflow has taken it for dead."""
 
 
 class LedgerSetupError(LedgerError, ValueError):

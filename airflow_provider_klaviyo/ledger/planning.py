@@ -107,7 +107,14 @@ def _register(
         registration.flush()
         _finish(ledger, registration, rules)
     except BaseException:
-        _discard(ledger, plan_id)
+        try:
+            _discard(ledger, plan_id)
+        except LedgerError as error:
+            log.warning(
+                "What plan %s has registered counts for nothing, and is removed by a later try or plan: %s",
+                plan_id,
+                error,
+            )
         raise
     return ledger.plan(plan_id)
 
@@ -149,15 +156,10 @@ def _discard(ledger: Ledger, plan_id: str) -> None:
 
     One that did come to its end stays, whatever went wrong after that, such as the answer to its commit.
     """
-    try:
-        with ledger.database.begin() as connection:
-            unfinished = plans.delete().where(plans.c.plan_id == plan_id, plans.c.state == REGISTERING)
-            if connection.execute(unfinished).rowcount:
-                connection.execute(requests.delete().where(requests.c.plan_id == plan_id))
-    except LedgerError as error:
-        log.warning(
-            "What plan %s has registered counts for nothing, and is removed by a later plan: %s", plan_id, error
-        )
+    with ledger.database.begin() as connection:
+        unfinished = plans.delete().where(plans.c.plan_id == plan_id, plans.c.state == REGISTERING)
+        if connection.execute(unfinished).rowcount:
+            connection.execute(requests.delete().where(requests.c.plan_id == plan_id))
 
 
 def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.ledger.errors import SupersededError
 from airflow_provider_klaviyo.ledger.ledger import BatchReference, Ledger
 from airflow_provider_klaviyo.ledger.tables import requests
 
@@ -20,6 +22,9 @@ LONGEST_CLAIM: Final = timedelta(minutes=15)
 
 class LedgerBatch:
     """What is not done of a batch, in any state that a crash may have left it in; the record of a drain.
+
+    Whoever opens a batch takes over from the earlier tries of the same task. One that is still alive, because only its
+    scheduler has died, is stopped at its next profile.
 
     :param reference: as an XCom brought it; believed only as far as the ledger bears it out.
     :raises LedgerSetupError: when this ledger knows no such batch, or it may not be worked off.
@@ -36,7 +41,12 @@ class LedgerBatch:
             .group_by(requests.c.profile_id)
             .order_by(func.min(requests.c.due_at), func.min(requests.c.number))
         )
+        tries = f"{ledger.actor} #"
+        self._me = tries + uuid4().hex[:8]
+        self._is_of_my_tries = func.substr(requests.c.claimed_by, 1, len(tries)) == tries
+        mine = (requests.c.outcome == Outcome.PLANNED.value, or_(requests.c.claimed_by.is_(None), self._is_of_my_tries))
         with ledger.database.begin() as connection:
+            connection.execute(requests.update().where(*self._of_batch(), *mine).values(claimed_by=self._me))
             self.profile_ids: list[str] = list(connection.execute(query).scalars())
         self._in_doubt: set[str] = set()
 
@@ -49,24 +59,38 @@ class LedgerBatch:
         """Record that a profile is about to be deleted; tell whether it is ours to delete.
 
         It is not when another worker is at it, or was quicker.
+
+        :raises SupersededError: when a later try of the same task has taken the batch over.
         """
         ledger = self._ledger
         earlier = select(func.max(requests.c.claimed_at)).where(*self._planned(profile_id))
+        superseded = select(func.count()).where(
+            *self._planned(profile_id), self._is_of_my_tries, requests.c.claimed_by != self._me
+        )
         with ledger.database.begin() as connection:
             # By the database's clock, which is the same for all: a worker's may be ahead for ever.
             now = datetime.fromtimestamp(ledger.database.seconds(connection), UTC)
-            free = or_(
+            is_given_up = or_(
                 requests.c.claimed_at.is_(None),
-                requests.c.claimed_by == ledger.actor,
                 requests.c.claimed_at < now - LONGEST_CLAIM,
                 requests.c.claimed_at > now + LONGEST_CLAIM,
+            )
+            free = or_(
+                requests.c.claimed_by.is_(None),
+                requests.c.claimed_by == self._me,
+                and_(~self._is_of_my_tries, is_given_up),
             )
             claim = requests.update().where(*self._planned(profile_id), free)
             if connection.execute(earlier).scalar() is not None:
                 self._in_doubt.add(profile_id)
-            is_ours = connection.execute(claim.values(claimed_by=ledger.actor, claimed_at=now)).rowcount > 0
+            is_ours = connection.execute(claim.values(claimed_by=self._me, claimed_at=now)).rowcount > 0
             if is_ours:
                 ledger.note(connection, self._reference.plan_id, "asked", [(None, profile_id)])
+            elif connection.execute(superseded).scalar_one():
+                raise SupersededError(
+                    f"another try of this task works on batch {self._reference.batch} of plan "
+                    f"{self._reference.plan_id} by now, so this one stops; nothing is lost"
+                )
         return is_ours
 
     def end(self, profile_id: str, outcome: Outcome) -> None:
@@ -87,9 +111,9 @@ class LedgerBatch:
         """Let go of a profile that Klaviyo would not delete; not of one that an earlier try may have had deleted."""
         if profile_id in self._in_doubt:
             return
-        mine = requests.update().where(*self._planned(profile_id), requests.c.claimed_by == self._ledger.actor)
+        mine = requests.update().where(*self._planned(profile_id), requests.c.claimed_by == self._me)
         with self._ledger.database.begin() as connection:
-            connection.execute(mine.values(claimed_by=None, claimed_at=None))
+            connection.execute(mine.values(claimed_at=None))
 
     def _of_batch(self) -> tuple[ColumnElement[bool], ...]:
         return (
@@ -110,5 +134,5 @@ class LedgerBatch:
             requests.c.plan_id == self._reference.plan_id,
             requests.c.profile_id == profile_id,
             requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.HELD.value]),
-            requests.c.claimed_by == self._ledger.actor,
+            requests.c.claimed_by == self._me,
         )

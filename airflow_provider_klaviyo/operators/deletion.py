@@ -79,6 +79,7 @@ class ProfileDeletionOperator(SourceOperator):
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
+        self._client: KlaviyoClient | None = None
         if batch is None:
             self.source.check()
         elif dry_run or any(one is not None for one in (self.profiles, self.sql, self.path)):
@@ -95,6 +96,11 @@ class ProfileDeletionOperator(SourceOperator):
         self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
         return result
 
+    def on_kill(self) -> None:
+        """Stop before the next deletion: Airflow says so seconds before it kills the process."""
+        if self._client is not None:
+            self._client.stop()
+
     def _work_off(self, context: Context) -> dict[str, Any]:
         """Delete what is not done of a batch."""
         from airflow_provider_klaviyo.deletion.drain import drain
@@ -105,7 +111,7 @@ class ProfileDeletionOperator(SourceOperator):
 
         reference = BatchReference.from_json(self.batch)
         with open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook):
-            client = hook.get_conn()
+            client = self._client = hook.get_conn()
             let_go_of_others(ledger, reference, client)
             batch = LedgerBatch(ledger, reference)
             self.log.info("Batch %s of plan %s", reference.batch, reference.plan_id)
@@ -124,7 +130,7 @@ class ProfileDeletionOperator(SourceOperator):
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
         with KlaviyoHook(self.klaviyo_conn_id) as hook:
-            client = hook.get_conn()
+            client = self._client = hook.get_conn()
             result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
         return result | {"account_id": client.settings.account_id, "klaviyo_conn_id": self.klaviyo_conn_id}
 

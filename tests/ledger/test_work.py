@@ -23,7 +23,7 @@ from airflow_provider_klaviyo.api.errors import (
 from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.emulator import Emulator
-from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
+from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError, SupersededError
 from airflow_provider_klaviyo.ledger.work import LONGEST_CLAIM, LedgerBatch
 
 # What SQL has no part in is tried on the quicker database only.
@@ -43,7 +43,9 @@ def outcomes(shop: Any) -> dict[str, str]:
 
 
 def claims(shop: Any) -> list[str | None]:
-    return [row["claimed_by"] for row in shop.rows("requests")]
+    """Return who is at each profile; None where anybody may be."""
+    rows = shop.rows("requests")
+    return [row["claimed_by"].partition(" #")[0] if row["claimed_at"] is not None else None for row in rows]
 
 
 def age(shop: Any, by: timedelta) -> None:
@@ -62,7 +64,7 @@ def test_each_step_is_written_down_before_and_after_it(shop: Any) -> None:
         ("asked", ids[1]),
         ("requested", ids[1]),
     ]
-    assert {row["claimed_by"] for row in shop.rows("requests")} == {"drainer"}
+    assert {str(row["claimed_by"]).partition(" #")[0] for row in shop.rows("requests")} == {"drainer"}
     assert all(row["identifier"] for row in shop.rows("requests")), "needed to see who comes back"
 
 
@@ -323,6 +325,33 @@ def test_several_at_one_batch_never_ask_twice(shop: Any) -> None:
     assert sorted(shop.emulator.deletion_requests) == sorted(ids)
     assert set(outcomes(shop).values()) == {"requested"}
     assert sorted(event for event, _ in shop.events() if event == "asked") == ["asked"] * 15
+
+
+def test_a_try_that_was_taken_for_dead_stops_when_it_is_superseded(shop: Any) -> None:
+    """A scheduler dies, its workers go on, and the next one begins the same task anew."""
+    reference, ids = planned(shop, 5)
+    with shop.fresh("drainer") as (ledger, hook), shop.fresh("drainer") as (later_ledger, later_hook):
+        orphan = LedgerBatch(ledger, reference)
+        drain(orphan.profile_ids[:2], hook.get_conn(), record=orphan)
+        later = LedgerBatch(later_ledger, reference)
+        with pytest.raises(SupersededError, match="nothing is lost"):
+            drain(orphan.profile_ids[2:], hook.get_conn(), record=orphan)
+        drain(later.profile_ids, later_hook.get_conn(), record=later)
+    assert shop.emulator.deletion_requests == ids, "all of them once"
+    assert set(outcomes(shop).values()) == {"requested"}
+
+
+def test_what_a_later_try_has_given_back_is_not_for_the_earlier_one(shop: Any) -> None:
+    reference, ids = planned(shop, 1)
+    with shop.fresh("drainer") as (ledger, _), shop.fresh("drainer") as (later_ledger, _hook):
+        orphan = LedgerBatch(ledger, reference)
+        later = LedgerBatch(later_ledger, reference)
+        assert later.begin(ids[0])
+        later.give_back(ids[0])
+        age(shop, LONGEST_CLAIM + timedelta(seconds=1))
+        with pytest.raises(SupersededError):
+            orphan.begin(ids[0])
+        assert later.begin(ids[0])
 
 
 @on_sqlite

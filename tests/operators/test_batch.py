@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from pytest_mock import MockerFixture
 
-from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
+from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError, KlaviyoStoppedError
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
+from airflow_provider_klaviyo.ledger.work import LedgerBatch
 from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator, ProfileDeletionOperator
 from airflow_provider_klaviyo.sources.errors import SourceError
 
@@ -81,6 +83,30 @@ def test_trouble_leaves_the_rest_to_a_retry(emulator: Emulator, references: list
     emulator.clear_faults()
     assert delete(references[0])["requested"] == 2
     assert len(emulator.deletion_requests) == 2
+
+
+def test_a_task_that_is_killed_deletes_nobody_more(
+    emulator: Emulator, connect: Callable[..., None], references: list[dict[str, Any]], mocker: MockerFixture
+) -> None:
+    """Airflow calls `on_kill` in the midst of it, from a signal handler, and kills the process seconds later."""
+    operator = ProfileDeletionOperator(task_id="delete", batch=references[0])
+    end = LedgerBatch.end
+
+    def end_and_be_killed(batch: LedgerBatch, *arguments: Any) -> None:
+        end(batch, *arguments)
+        operator.on_kill()
+
+    mocker.patch.object(LedgerBatch, "end", end_and_be_killed)
+    with pytest.raises(KlaviyoStoppedError, match=r"1 of 2 deletions requested.* 1 profiles are outstanding"):
+        operator.execute(context())
+    mocker.stopall()
+    assert len(emulator.deletion_requests) == 1
+    assert delete(references[0])["requested"] == 2
+    assert len(emulator.deletion_requests) == 2
+
+
+def test_killed_before_it_has_begun_is_no_error() -> None:
+    ProfileDeletionOperator(task_id="delete", profiles=["jane@example.com"]).on_kill()
 
 
 def test_a_ledger_in_trouble_is_no_reason_to_give_up(
