@@ -23,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     emulator = _emulator(options)
-    emulator.add_profiles(fake_people(options.profiles))
-    if options.profiles_file is not None:
-        emulator.add_profiles(people_from_file(options.profiles_file))
+    if not emulator.resumed:
+        emulator.add_profiles(fake_people(options.profiles))
+        if options.profiles_file is not None:
+            emulator.add_profiles(people_from_file(options.profiles_file))
     with emulator:
         _announce(emulator, options.ready_file)
         stopped.wait()
@@ -49,6 +50,7 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         key=options.key,
         organization_name=options.organization_name,
         seed=options.seed,
+        journal=options.journal,
     )
 
 
@@ -83,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PATH",
         help="file to write the line of JSON to, complete or not at all (none)",
+    )
+    add(
+        "--journal",
+        type=Path,
+        metavar="PATH",
+        help="file to write accounts, people and deletions to, and to go on from if it was begun before, also by an "
+        "emulator that was killed; the options about account and people then count for nothing (none)",
     )
     _add_behaviour(parser.add_argument_group("behaviour").add_argument)
     _add_contents(parser.add_argument_group("account and people").add_argument)

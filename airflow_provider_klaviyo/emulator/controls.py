@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,19 +13,23 @@ from airflow_provider_klaviyo.emulator.asking import Asked
 from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES, Endpoint
 from airflow_provider_klaviyo.emulator.faults import Fault
 from airflow_provider_klaviyo.emulator.gate import Gate
+from airflow_provider_klaviyo.emulator.journal import JournalledState
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.settings import Settings, draw_seconds
 from airflow_provider_klaviyo.emulator.state import Account, State
 
 
 class Controls:
-    """The state of an emulator, with a lock and a clock."""
+    """The state of an emulator, with a lock, a clock and, if it is to outlive its process, a journal."""
 
-    def __init__(self, settings: Settings, *, seed: int | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, *, seed: int | None, clock: Callable[[], float], journal: Path | None = None
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
-        self._state = State(settings, Random(seed))  # noqa: S311 - dice, not secrets
+        rng = Random(seed)  # noqa: S311 - dice, not secrets
+        self._state = State(settings, rng) if journal is None else JournalledState(settings, rng, journal)
         self.account: Account
 
     def add_account(

@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -29,7 +30,7 @@ _LOOK_SECONDS = 0.001
 class Emulator(Controls):
     """A Klaviyo to develop and test against; use it in a `with` block, or `start` and `stop` it.
 
-    It answers as Klaviyo does, down to rate limits, and forgets everything when it stops.
+    It answers as Klaviyo does, down to rate limits, and forgets everything when it stops, unless it has a journal.
 
     - `port`: 0 takes a free one. `host`: a loopback address; anything else is refused.
     - `latency_seconds`: how long an answer takes, a number or (shortest, longest). What the call does
@@ -44,6 +45,9 @@ class Emulator(Controls):
     - `account_id`, `key`, `organization_name`: of the default account, whose key has all scopes.
     - `seed`: the same seed gives the same ids, keys, window phases and dice; None is different each time.
     - `clock`: returns the time in Unix seconds, never running backwards; `ManualClock` is for tests that cannot wait.
+    - `journal`: a file from which another emulator goes on after this one was stopped or killed. One that was begun
+      already has the account, the keys, the people and the deletions, and `resumed` is true; quotas, counts of calls
+      and faults begin anew.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Emulator(Controls):
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] | None = None,
+        journal: Path | None = None,
     ) -> None:
         if unknown := set(limits or ()) - ENDPOINT_NAMES:
             raise ValueError(f"No endpoint is called {', '.join(sorted(unknown))}.")
@@ -77,8 +82,12 @@ class Emulator(Controls):
             max_values_per_filter=max_values_per_filter,
             pending_deletion_status=pending_deletion_status,
         )
-        super().__init__(settings, seed=seed, clock=clock or steady_clock())
-        self.account = self.add_account(organization_name, account_id=account_id, key=key)
+        super().__init__(settings, seed=seed, clock=clock or steady_clock(), journal=journal)
+        self.resumed = bool(self.accounts)
+        if self.resumed:
+            self.account = self.accounts[0]
+        else:
+            self.account = self.add_account(organization_name, account_id=account_id, key=key)
         self._address = (_loopback(host), port)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None

@@ -82,7 +82,7 @@ class State:
         account = Account(account_id, organization_name, key or self._new_key())
         self.tenants[account_id] = Tenant(account)
         try:
-            self.add_key(account_id, key=account.key, scopes=scopes)
+            self._grant(account_id, account.key, scopes)
         except ValueError:
             del self.tenants[account_id]
             raise
@@ -91,14 +91,7 @@ class State:
     def add_key(self, account_id: str, *, key: str | None, scopes: Iterable[str] | None) -> str:
         """Make a key for an account; `scopes` None means all."""
         key = key or self._new_key()
-        if not key.startswith("pk_"):
-            raise ValueError("A private key begins with pk_.")
-        if key in self.keys:
-            raise ValueError("There is such a key already.")
-        granted = SCOPES if scopes is None else frozenset(scopes)
-        if unknown := granted - SCOPES:
-            raise ValueError(f"There is no scope {', '.join(sorted(unknown))}.")
-        self.keys[key] = Key(self.tenants[account_id], granted)
+        self._grant(account_id, key, scopes)
         return key
 
     def add_profile(
@@ -135,7 +128,10 @@ class State:
 
     def request_deletion(self, tenant: Tenant, profiles: Iterable[Profile], now: float) -> None:
         """Accept the deletion of profiles; they go after a while."""
-        finished_at = now + draw_seconds(self.settings.deletion_seconds, self.rng)
+        self.accept_deletion(tenant, profiles, now, now + draw_seconds(self.settings.deletion_seconds, self.rng))
+
+    def accept_deletion(self, tenant: Tenant, profiles: Iterable[Profile], now: float, finished_at: float) -> None:
+        """Accept the deletion of profiles that are to go at that time."""
         for profile in profiles:
             self.deletions.request(tenant.account.id, profile, finished_at=finished_at)
         self.counts.deletion(tenant.account.id)
@@ -199,6 +195,16 @@ class State:
         returns = self.faults.draw("profiles_return", "profile_deletion", account_id)
         if returns is not None:
             self.deletions.schedule("back", due.at + float(returns["after_seconds"]), account_id, profile)
+
+    def _grant(self, account_id: str, key: str, scopes: Iterable[str] | None) -> None:
+        if not key.startswith("pk_"):
+            raise ValueError("A private key begins with pk_.")
+        if key in self.keys:
+            raise ValueError("There is such a key already.")
+        granted = SCOPES if scopes is None else frozenset(scopes)
+        if unknown := granted - SCOPES:
+            raise ValueError(f"There is no scope {', '.join(sorted(unknown))}.")
+        self.keys[key] = Key(self.tenants[account_id], granted)
 
     def _new_key(self) -> str:
         return f"pk_emulator_{self._letters(24)}"
