@@ -56,9 +56,10 @@ if AIRFLOW_V_3_0_PLUS:
         kill_the_triggerer(airflow, run)
         run.end()
         assert_all_is_well(run)
-        repeated = run.repeated()
-        print(f"calls that were made twice: {repeated}")
-        assert max(repeated.values()) <= 1, repeated
+        repeated, tries = run.repeated(), run.tries_begun_anew("delete")
+        print(f"calls that were made twice: {repeated}; tries begun anew: {tries}")
+        # Each try that ends in the midst of a call may leave one that the next try makes again.
+        assert sum(repeated.values()) <= tries, repeated
 
 else:
 
