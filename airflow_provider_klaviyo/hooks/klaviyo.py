@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_klaviyo.api import calls
 from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
-from airflow_provider_klaviyo.api.conversation import Conversation
+from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAccountError,
     KlaviyoConfigurationError,
@@ -104,16 +104,20 @@ class KlaviyoHook(BaseHook):
         """
         return await self.open_async_conn(await self.get_async_settings())
 
-    async def open_async_conn(self, settings: Settings) -> AsyncKlaviyoClient:
+    async def open_async_conn(
+        self, settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> AsyncKlaviyoClient:
         """Return a new asyncio client for settings that were read already, checked to be on the right account.
 
+        :param patience_seconds: how long to try to check it.
         :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
         """
         # In a thread: to read the certificates takes a tenth of a second, for which the event loop would stand still.
         client = await asyncio.to_thread(AsyncKlaviyoClient, settings)
         try:
             if not _is_checked(client.settings):
-                check_account(await client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)
+                account = await client.run(calls.get_account(patience_seconds=patience_seconds))
+                check_account(account, client.settings, self.klaviyo_conn_id)
         except BaseException:
             await client.close()
             raise

@@ -111,9 +111,7 @@ def _register(
             _discard(ledger, plan_id)
         except LedgerError as error:
             log.warning(
-                "What plan %s has registered counts for nothing, and is removed by a later try or plan: %s",
-                plan_id,
-                error,
+                "What plan %s has registered counts for nothing, and is removed by a later plan: %s", plan_id, error
             )
         raise
     return ledger.plan(plan_id)

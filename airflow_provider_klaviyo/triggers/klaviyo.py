@@ -125,8 +125,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
     async def _look(self, share: ClientShare, profile_ids: Sequence[str]) -> list[str]:
         """Look once. In a crowd that takes as long as it takes; only near the end of the time it is given up."""
         try:
-            async with asyncio.timeout(max(LAST_LOOK_SECONDS, self.deadline - time.time())):
-                client = await share.client()
+            async with asyncio.timeout(max(LAST_LOOK_SECONDS, self.deadline - time.time())), share.client() as client:
                 from airflow_provider_klaviyo.deletion.confirm import still_there
 
                 return await client.run(still_there(profile_ids, patience_seconds=PATIENCE_SECONDS))

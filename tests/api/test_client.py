@@ -25,7 +25,7 @@ from airflow_provider_klaviyo.api.calls import (
 )
 from airflow_provider_klaviyo.api.client import LARGEST_ANSWER, AsyncKlaviyoClient, KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import exchange
-from airflow_provider_klaviyo.api.pace import Limit, Paces, Slot
+from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.api.wire import account_request, deletion_request
 from airflow_provider_klaviyo.emulator import Emulator
@@ -336,29 +336,6 @@ def test_an_asyncio_client_has_many_conversations_at_once(emulator: Emulator, se
         return [profile.id for profile in found]
 
     assert asyncio.run(talk()) == ids
-
-
-def test_of_a_crowd_in_asyncio_only_fifty_hold_a_turn(settings: Settings) -> None:
-    """Turns of a thousand would reach further into the future than any of them may wait."""
-    holding: list[int] = [0]
-
-    class Turns(Paces):
-        def reserve(self, *arguments: Any) -> Slot:
-            holding.append(holding[-1] + 1)
-            return Slot(0.0, 0.0)
-
-    async def answer(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0)
-        holding.append(holding[-1] - 1)
-        return httpx.Response(200, json={"data": []})
-
-    async def talk() -> None:
-        async with AsyncKlaviyoClient(settings, paces=Turns(), transport=httpx.MockTransport(answer)) as client:
-            await asyncio.gather(*(client.run(find_profiles("id", [f"{n}"])) for n in range(1_000)))
-
-    asyncio.run(talk())
-    assert max(holding) == 50
-    assert len(holding) == 1 + 2 * 1_000
 
 
 def test_an_asyncio_conversation_can_be_cancelled_while_it_waits(emulator: Emulator, settings: Settings) -> None:

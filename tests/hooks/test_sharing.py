@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -48,9 +50,19 @@ def is_closed(client: AsyncKlaviyoClient) -> bool:
 async def hold(conn_id: str, over: asyncio.Event) -> AsyncKlaviyoClient:
     """Take a share, and keep it until it is over."""
     async with ClientShare(conn_id) as share:
-        client = await share.client()
+        client = await seen(share)
         await over.wait()
         return client
+
+
+async def seen(share: ClientShare) -> AsyncKlaviyoClient:
+    """Return the client that a share lends now."""
+    async with share.client() as client:
+        return client
+
+
+def holders() -> int:
+    return sum(shared.holders for shared in sharing._all_shared)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -59,25 +71,30 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_a_crowd_has_one_client_and_asks_once_for_the_account(
+def test_a_crowd_has_one_client_and_asks_once_for_the_account_and_fifty_look_at_once(
     emulator: Emulator, connect: Connect, made: list[AsyncKlaviyoClient]
 ) -> None:
     conn_id = connect(account_id=emulator.account.id)
+    within: list[int] = [0]
 
     async def look() -> AsyncKlaviyoClient:
         async with ClientShare(conn_id) as share:
-            client = await share.client()
-            await client.run(find_profiles("id", ["0" * 26]))
-            assert await share.client() is client
+            async with share.client() as client:
+                within.append(within[-1] + 1)
+                await until(lambda: max(within) >= sharing.AT_ONCE)
+                await client.run(find_profiles("id", ["0" * 26]))
+                within.append(within[-1] - 1)
+            assert await seen(share) is client
             return client
 
     async def crowd() -> list[AsyncKlaviyoClient]:
-        return await asyncio.gather(*(look() for _ in range(100)))
+        return await asyncio.gather(*(look() for _ in range(200)))
 
     assert set(asyncio.run(crowd())) == set(made)
     assert len(made) == 1
+    assert max(within) == sharing.AT_ONCE
     assert emulator.calls("get_account") == 1
-    assert emulator.calls("get_profiles") == 100
+    assert emulator.calls("get_profiles") == 200
 
 
 def test_the_client_is_closed_with_the_last_share_and_not_before(
@@ -88,15 +105,29 @@ def test_the_client_is_closed_with_the_last_share_and_not_before(
     async def talk() -> None:
         async with ClientShare(conn_id) as last:
             async with ClientShare(conn_id) as first:
-                client = await last.client()
-                assert await first.client() is client
+                client = await seen(last)
+                assert await seen(first) is client
             await client.run(get_account())
         assert is_closed(client)
         async with ClientShare(conn_id) as later:
-            await (await later.client()).run(get_account())
+            await (await seen(later)).run(get_account())
 
     asyncio.run(talk())
     assert len(made) == 2
+
+
+def test_two_connections_that_say_the_same_share_a_client(
+    connect: Connect, made: list[AsyncKlaviyoClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = connect()
+    monkeypatch.setenv("AIRFLOW_CONN_SAME_SHOP", os.environ["AIRFLOW_CONN_SHOP"])
+
+    async def talk() -> None:
+        async with ClientShare(shop) as first, ClientShare("same_shop") as second:
+            assert await seen(first) is await seen(second)
+
+    asyncio.run(talk())
+    assert len(made) == 1
 
 
 def test_a_share_that_was_never_used_has_no_client(made: list[AsyncKlaviyoClient]) -> None:
@@ -116,13 +147,13 @@ def test_a_changed_key_is_used_from_the_next_look_on(
     async def talk() -> None:
         conn_id = connect()
         async with ClientShare(conn_id) as early, ClientShare(conn_id) as late:
-            before = await early.client()
-            assert await late.client() is before
+            before = await seen(early)
+            assert await seen(late) is before
             connect(password=other.key)
-            after = await early.client()
+            after = await seen(early)
             assert (await after.run(get_account())).id == other.id
             assert (await before.run(get_account())).id == emulator.account.id
-            assert await late.client() is after
+            assert await seen(late) is after
             assert is_closed(before)
 
     asyncio.run(talk())
@@ -138,7 +169,7 @@ def test_who_is_cancelled_while_the_client_is_made_does_not_take_it_from_the_oth
     async def talk() -> None:
         over = asyncio.Event()
         first, second = (asyncio.create_task(hold(conn_id, over)) for _ in range(2))
-        await until(lambda: emulator.calls("get_account", status=429))
+        await until(lambda: holders() == 2 and emulator.calls("get_account", status=429))
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
@@ -156,11 +187,11 @@ def test_if_all_are_cancelled_while_the_client_is_made_nothing_is_left(
     conn_id = connect(account_id=emulator.account.id)
 
     async def talk() -> None:
-        holders = [asyncio.create_task(hold(conn_id, asyncio.Event())) for _ in range(3)]
-        await until(lambda: emulator.calls("get_account"))
-        for holder in holders:
-            holder.cancel()
-        await asyncio.wait(holders)
+        waiting = [asyncio.create_task(hold(conn_id, asyncio.Event())) for _ in range(3)]
+        await until(lambda: holders() == 3 and emulator.calls("get_account"))
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait(waiting)
         assert sharing._all_shared == []
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -169,21 +200,28 @@ def test_if_all_are_cancelled_while_the_client_is_made_nothing_is_left(
 
 
 def test_a_wrong_account_is_told_to_all_who_wait_and_looked_at_anew_the_next_time(
-    emulator: Emulator, connect: Connect, made: list[AsyncKlaviyoClient]
+    emulator: Emulator, connect: Connect, made: list[AsyncKlaviyoClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn_id = connect(account_id="OthEr1")
+    open_it = klaviyo.KlaviyoHook.open_async_conn
+
+    async def open_when_all_wait(*arguments: Any, **options: Any) -> AsyncKlaviyoClient:
+        await until(lambda: holders() == 20)
+        return await open_it(*arguments, **options)
+
+    monkeypatch.setattr(klaviyo.KlaviyoHook, "open_async_conn", open_when_all_wait)
 
     async def talk() -> None:
         async with AsyncExitStack() as stack:
             shares = [await stack.enter_async_context(ClientShare(conn_id)) for _ in range(20)]
-            told = await asyncio.gather(*(share.client() for share in shares), return_exceptions=True)
+            told = await asyncio.gather(*(seen(share) for share in shares), return_exceptions=True)
             assert {type(one) for one in told} == {KlaviyoAccountError}
             assert emulator.calls("get_account") == 1
             with pytest.raises(KlaviyoAccountError, match=emulator.account.id):
-                await shares[0].client()
+                await seen(shares[0])
             assert emulator.calls("get_account") == 2
             connect(account_id=emulator.account.id)
-            assert len({await share.client() for share in shares}) == 1
+            assert len({await seen(share) for share in shares}) == 1
 
     asyncio.run(talk())
     assert len(made) == 3
@@ -197,9 +235,9 @@ def test_a_missing_connection_is_told_and_may_be_made_meanwhile(
     async def talk() -> None:
         async with ClientShare("shop") as share:
             with pytest.raises(KlaviyoConfigurationError, match="does not exist"):
-                await share.client()
+                await seen(share)
             connect()
-            assert (await (await share.client()).run(get_account())).id == emulator.account.id
+            assert (await (await seen(share)).run(get_account())).id == emulator.account.id
 
     asyncio.run(talk())
 
@@ -211,7 +249,7 @@ def test_event_loops_share_nothing(connect: Connect, made: list[AsyncKlaviyoClie
     def talk() -> None:
         async def talk() -> None:
             async with ClientShare(conn_id) as share:
-                client = await share.client()
+                client = await seen(share)
                 await asyncio.to_thread(both.wait, 30)
                 await client.run(get_account())
 
