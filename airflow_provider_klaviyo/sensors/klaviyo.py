@@ -283,24 +283,31 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         return pendulum.now("UTC")
 
     def _wait_on(self, deadline: float, since: str) -> NoReturn:
-        """Go back to the triggerer, unless time is up: past its deadline, a trigger does not pause."""
+        """Go back to the triggerer, unless time is up: past its deadline, a trigger does not pause.
+
+        Its first pause is as long as the wait so far: somebody who is gone by the id, but not yet by the address, would
+        wake a worker every minute for days.
+        """
         if time.time() >= deadline:
             raise AirflowSensorTimeout(self._overdue(since=since))
-        self._wait(deadline)
+        self._wait(deadline, time.time() - datetime.fromisoformat(since).timestamp())
 
-    def _wait(self, deadline: float) -> NoReturn:
+    def _wait(self, deadline: float, waited_seconds: float = 0.0) -> NoReturn:
         from airflow_provider_klaviyo.triggers.klaviyo import DeletionConfirmedTrigger
 
         seen = cast("Seen", self._seen)
-        longest = self.max_wait.total_seconds() if self.max_wait is not None else self.timeout
+        shortest, longest = max(1.0, self.poke_interval), self.poke_interval
+        if self.exponential_backoff:
+            longest = self.max_wait.total_seconds() if self.max_wait is not None else self.timeout
+        longest = max(1.0, longest)
         self.defer(
             trigger=DeletionConfirmedTrigger(
                 klaviyo_conn_id=self.klaviyo_conn_id,
                 profile_ids=seen.watched,
                 since=seen.since.isoformat(),
                 deadline=deadline,
-                pause_seconds=max(1.0, self.poke_interval),
-                longest_pause_seconds=max(1.0, longest if self.exponential_backoff else self.poke_interval),
+                pause_seconds=max(shortest, min(waited_seconds, longest)),
+                longest_pause_seconds=longest,
                 report_seconds=REPORT_SECONDS if self.profiles is None else None,
             ),
             method_name="execute_complete",

@@ -86,7 +86,7 @@ ENDINGS: Mapping[str, Endings] = {
     "profiles_return":                 Endings(not_met,  success,  success,  success,  not_met),
 }
 # fmt: on
-# Where it passes, what can be waited out is: the first try ends in success. Any other fault ends it as above.
+# Of these a task takes no second try where they pass. Of the others it may, and all is well after it.
 WAITED_OUT: Final = {
     "throttled",
     "throttled_without_retry_after",
@@ -407,7 +407,7 @@ def test_draining_who_is_on_the_way_out_by_another_call(erasure: Erasure, row: s
 ROWS_THAT_PASS = [row for row in ENDINGS if row != "deletions_never_finish"]
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("row", ROWS_THAT_PASS)
 def test_a_fault_that_passes_is_survived(erasure: Erasure, row: str, times: int) -> None:
     survive(erasure, row, times, [("plan", "plan"), ("drain", "drain"), ("look", "look")])

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -284,6 +284,25 @@ def test_it_goes_back_to_the_triggerer_until_the_ledger_knows_of_nobody(emulator
     fired = asyncio.run(fire(DeletionConfirmedTrigger(**arguments)))
     assert CANARY not in json.dumps(fired)
     assert found(resume(sensor(plan=references, deferrable=True), fired)) == {"confirmed": 3}
+
+
+@pytest.mark.parametrize(
+    ("more", "shortest", "longest"),
+    [
+        ({}, 1_200, 1_260),
+        ({"max_wait": timedelta(minutes=5)}, 300, 300),
+        ({"exponential_backoff": False, "poke_interval": 60}, 60, 60),
+    ],
+)
+def test_the_longer_it_waits_the_less_often_it_wakes_a_worker(
+    emulator: Emulator, more: dict[str, Any], shortest: float, longest: float
+) -> None:
+    """The triggerer sees nobody any more by the id, and the worker still does, for days."""
+    references = requested(emulator, 1)
+    since = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
+    with pytest.raises(TaskDeferred) as caught:
+        resume(sensor(plan=references, deferrable=True, **more), event("gone", since=since))
+    assert shortest <= caught.value.trigger.serialize()[1]["pause_seconds"] <= longest
 
 
 def test_everybody_gone_at_the_first_look_needs_no_triggerer(emulator: Emulator) -> None:
