@@ -241,6 +241,20 @@ def test_what_an_earlier_try_may_have_done_is_not_given_back(forgetful_shop: Any
     assert shop.emulator.deletion_requests == ids
 
 
+def test_a_doubt_outlasts_a_refusal(shop: Any) -> None:
+    """The first try may have had it deleted, the second was refused, and the third finds it gone."""
+    reference, (profile_id,) = planned(shop, 1)
+    with shop.fresh("drainer") as (ledger, _):
+        LedgerBatch(ledger, reference).begin(profile_id)
+        second = LedgerBatch(ledger, reference)
+        second.begin(profile_id)
+        second.give_back(profile_id)
+        third = LedgerBatch(ledger, reference)
+        third.begin(profile_id)
+        third.end(profile_id, Outcome.ABSENT)
+    assert outcomes(shop) == {profile_id: "requested"}
+
+
 @on_sqlite
 @pytest.mark.parametrize("fault", ["server_error_html", "throttled_without_retry_after", "connection_dropped_after"])
 def test_trouble_that_lasts_leaves_everybody_planned(shop: Any, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
