@@ -154,7 +154,7 @@ def test_nothing_is_sent_to_where_a_redirect_points(run: Run, status: int, locat
 def test_a_missing_profile_is_an_error_that_does_not_name_it(run: Run) -> None:
     with pytest.raises(errors.KlaviyoNotFoundError) as caught:
         run(request_profile_deletion("email", "ada@example.com"))
-    assert "ada" not in f"{caught.value!r} {vars(caught.value)}"
+    assert "ada@" not in f"{caught.value!r} {vars(caught.value)}"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -234,7 +234,7 @@ def test_the_text_of_a_broken_connection_is_not_repeated(run: Run, failure: type
 
     with pytest.raises(errors.KlaviyoConnectionError, match=failure.__name__) as caught:
         run(find_profiles("email", ["ada@example.com"], patience_seconds=0), answer)
-    assert "ada" not in f"{caught.value!r}"
+    assert "ada@" not in f"{caught.value!r}"
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
@@ -382,4 +382,4 @@ def test_why_no_connection_came_about_is_told_in_words_of_our_own(
         pytest.raises(errors.KlaviyoConnectionError, match=f"ConnectError: {words}") as caught,
     ):
         client.run(get_account(patience_seconds=0))
-    assert "ada" not in str(caught.value)
+    assert "ada@" not in str(caught.value)

@@ -104,7 +104,7 @@ def everything_it_says(error: KlaviyoError) -> str:
 def test_a_message_does_not_repeat_the_address_that_klaviyo_repeats() -> None:
     refusal = {"id": "3f-1", "code": "not_found", "title": "Not found.", "detail": f"No profile {ADDRESS}."}
     error = error_from(PROFILE_DELETION, Answer(404, {}, json.dumps({"errors": [refusal]}).encode()))
-    assert "ada" not in everything_it_says(error)
+    assert "canary" not in everything_it_says(error)
     assert (error.code, error.error_id) == ("not_found", "3f-1")
     assert "3f-1" in str(error)
     assert "POST /api/data-privacy-deletion-jobs" in str(error)
