@@ -16,12 +16,11 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoKeyError,
     KlaviyoPermissionError,
 )
-from airflow_provider_klaviyo.api.wire import Answer, Request, account_request, profiles_request
+from airflow_provider_klaviyo.api.wire import NOBODY, Answer, Request, account_request, profiles_request
 
 __all__ = ["ask"]
 
 PATIENCE_SECONDS: Final = 30.0
-NOBODY: Final = "0" * 26
 
 
 def ask(request: Request, *, patience_seconds: float) -> Conversation[Answer]:

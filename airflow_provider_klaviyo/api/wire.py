@@ -26,6 +26,7 @@ from airflow_provider_klaviyo.api.pace import RateLimit
 
 __all__ = [
     "MEDIA_TYPE",
+    "NOBODY",
     "PAGE_SIZE",
     "PROFILE_ID",
     "Account",
@@ -49,6 +50,8 @@ __all__ = [
 
 PAGE_SIZE: Final = 100
 MEDIA_TYPE: Final = "application/vnd.api+json"
+# An id that no profile has, to see whether a key may look profiles up at all.
+NOBODY: Final = "0" * 26
 PROFILE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What a filter is full of: encoded first, all at once, so that hardly anything is left to look at one by one.
 ENCODED: Final = {character: f"%{ord(character):02X}" for character in '%",@[]()'}

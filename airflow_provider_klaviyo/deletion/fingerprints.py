@@ -61,12 +61,11 @@ class FingerprintKeys:
 
     def of(self, identifier: Identifier) -> str:
         """Return the fingerprint: HMAC-SHA256 under the newest key, in 64 hexadecimal digits."""
-        return _mac(self.keys[0], identifier.kind + ":" + identifier.value)
+        return _fingerprint(self.keys[0], identifier)
 
     def all_of(self, identifier: Identifier) -> tuple[str, ...]:
         """Return the fingerprints under every key, the newest first."""
-        text = identifier.kind + ":" + identifier.value
-        return tuple([_mac(key, text) for key in self.keys])
+        return tuple([_fingerprint(key, identifier) for key in self.keys])
 
     def of_unreadable(self, value: object, reason: str) -> str:
         """Return the fingerprint of a value that cannot be an identifier, to know it again tomorrow.
@@ -77,6 +76,10 @@ class FingerprintKeys:
             value = None  # Python does not write it out.
         text = str(value)[:LONGEST_UNREADABLE] if isinstance(value, str | int | float | Decimal) else reason
         return _mac(self.keys[0], f"invalid:{text}")
+
+
+def _fingerprint(key: bytes, identifier: Identifier) -> str:
+    return _mac(key, identifier.kind + ":" + identifier.value)
 
 
 def _mac(key: bytes, text: str) -> str:

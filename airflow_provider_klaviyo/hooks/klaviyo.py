@@ -19,7 +19,7 @@ from airflow_provider_klaviyo.api.errors import (
 )
 from airflow_provider_klaviyo.api.pace import Pacing, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings
-from airflow_provider_klaviyo.api.wire import Account, Profile
+from airflow_provider_klaviyo.api.wire import NOBODY, Account, Profile
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
 from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
 
@@ -264,7 +264,7 @@ def _is_checked(settings: Settings) -> bool:
 
 def _nobody() -> Conversation[calls.Found]:
     """Look nobody up, to see whether the key may."""
-    return calls.find_profiles("id", ["0" * 26], patience_seconds=TEST_PATIENCE_SECONDS)
+    return calls.find_profiles("id", [NOBODY], patience_seconds=TEST_PATIENCE_SECONDS)
 
 
 def _missing(conn_id: str) -> KlaviyoConfigurationError:

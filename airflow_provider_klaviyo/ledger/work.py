@@ -123,16 +123,11 @@ class LedgerBatch:
         )
 
     def _planned(self, profile_id: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            requests.c.plan_id == self._reference.plan_id,
-            requests.c.profile_id == profile_id,
-            requests.c.outcome == Outcome.PLANNED.value,
-        )
+        return (*self._for(profile_id), requests.c.outcome == Outcome.PLANNED.value)
 
     def _claimed(self, profile_id: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            requests.c.plan_id == self._reference.plan_id,
-            requests.c.profile_id == profile_id,
-            requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.HELD.value]),
-            requests.c.claimed_by == self._me,
-        )
+        may_end = requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.HELD.value])
+        return (*self._for(profile_id), may_end, requests.c.claimed_by == self._me)
+
+    def _for(self, profile_id: str) -> tuple[ColumnElement[bool], ...]:
+        return (requests.c.plan_id == self._reference.plan_id, requests.c.profile_id == profile_id)

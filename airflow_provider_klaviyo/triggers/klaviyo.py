@@ -12,20 +12,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
     KlaviyoAuthenticationError,
-    KlaviyoConfigurationError,
     KlaviyoError,
-    KlaviyoKeyError,
-    KlaviyoPermissionError,
     KlaviyoUnavailableError,
 )
 from airflow_provider_klaviyo.deletion.progress import duration
 from airflow_provider_klaviyo.hooks.sharing import ClientShare
+from airflow_provider_klaviyo.lasting import lasting_errors
 
 __all__ = ["DeletionConfirmedTrigger"]
 
 PATIENCE_SECONDS: Final = 60.0
 PASSING: Final = (KlaviyoUnavailableError, KlaviyoAnswerError, KlaviyoAuthenticationError)
-LASTING: Final = (KlaviyoConfigurationError, KlaviyoKeyError, KlaviyoPermissionError)
 FAILURES_IN_A_ROW: Final = 20
 # Airflow waits ten minutes beyond the deadline, and then ends the task without asking how many are left.
 LAST_LOOK_SECONDS: Final = 300.0
@@ -101,7 +98,8 @@ class DeletionConfirmedTrigger(BaseTrigger):
                 outstanding, failures = await self._look(share, outstanding), 0
             except KlaviyoError as error:
                 failures += 1
-                if isinstance(error, LASTING) or not isinstance(error, PASSING) or failures >= FAILURES_IN_A_ROW:
+                is_passing = isinstance(error, PASSING) and not isinstance(error, lasting_errors())
+                if not is_passing or failures >= FAILURES_IN_A_ROW:
                     return self._failed(error)
                 self.log.warning("Look %s in a row without a proper answer: %s", failures, error)
             if not outstanding:
@@ -137,5 +135,5 @@ class DeletionConfirmedTrigger(BaseTrigger):
         return TriggerEvent(payload | more)
 
     def _failed(self, error: KlaviyoError) -> TriggerEvent:
-        may_retry = not isinstance(error, LASTING)
+        may_retry = not isinstance(error, lasting_errors())
         return self._event("failed", self.profile_ids, message=str(error), may_retry=may_retry)
