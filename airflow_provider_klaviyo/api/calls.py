@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
 
-from airflow_provider_klaviyo.api import wire
+from airflow_provider_klaviyo.api import resources
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoInvalidRequestError
-from airflow_provider_klaviyo.api.wire import Account, Profile
+from airflow_provider_klaviyo.api.paging import all_pages
+from airflow_provider_klaviyo.api.resources import Account, Profile
+from airflow_provider_klaviyo.api.wire import PAGE_SIZE
 
 __all__ = ["Found", "find_all_profiles", "find_profiles", "get_account", "get_profile", "request_profile_deletion"]
-
-LONGEST_PAGINATION: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def request_profile_deletion(
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    answer = yield from ask(wire.deletion_request(kind, value), patience_seconds=patience_seconds)
+    answer = yield from ask(resources.deletion_request(kind, value), patience_seconds=patience_seconds)
     if answer.status != 202:
         raise KlaviyoAnswerError(
             f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",
@@ -76,8 +76,8 @@ def find_all_profiles(kind: str, values: Sequence[str]) -> Conversation[tuple[Pr
     :raises KlaviyoInvalidRequestError: when Klaviyo will not look one of them up.
     """
     profiles: list[Profile] = []
-    for start in range(0, len(values), wire.PAGE_SIZE):
-        found = yield from find_profiles(kind, values[start : start + wire.PAGE_SIZE])
+    for start in range(0, len(values), PAGE_SIZE):
+        found = yield from find_profiles(kind, values[start : start + PAGE_SIZE])
         if found.refused:
             raise KlaviyoInvalidRequestError(f"Klaviyo will not look {len(found.refused)} of the values up by {kind}")
         profiles.extend(found.profiles)
@@ -92,7 +92,8 @@ def get_profile(profile_id: str, *, patience_seconds: float = PATIENCE_SECONDS) 
     Scope ``profiles:read``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
-    return wire.read_profile((yield from ask(wire.profile_request(profile_id), patience_seconds=patience_seconds)))
+    request = resources.profile_request(profile_id)
+    return resources.read_profile((yield from ask(request, patience_seconds=patience_seconds)))
 
 
 def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[Account]:
@@ -101,7 +102,7 @@ def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[A
     Scope ``accounts:read``; 1 a second and 15 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_accounts
     """
-    return wire.read_account((yield from ask(wire.account_request(), patience_seconds=patience_seconds)))
+    return resources.read_account((yield from ask(resources.account_request(), patience_seconds=patience_seconds)))
 
 
 def _halving(
@@ -123,16 +124,6 @@ def _halving(
 
 
 def _pages(kind: str, values: Sequence[str], patience_seconds: float) -> Conversation[tuple[Profile, ...]]:
-    profiles: list[Profile] = []
-    cursor: str | None = None
-    seen: set[str | None] = {None}
-    while True:
-        answer = yield from ask(wire.profiles_request(kind, values, cursor), patience_seconds=patience_seconds)
-        page = wire.read_profiles(answer)
-        profiles.extend(page.profiles)
-        cursor = page.next_cursor
-        if cursor is None:
-            return tuple(profiles)
-        if cursor in seen or len(seen) > LONGEST_PAGINATION:
-            raise KlaviyoAnswerError("Klaviyo's pages of profiles do not end")
-        seen.add(cursor)
+    return all_pages(
+        partial(resources.profiles_request, kind, values), resources.read_profiles, patience_seconds=patience_seconds
+    )

@@ -301,9 +301,11 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def _request_options(request: Request) -> dict[str, Any]:
-    options: dict[str, Any] = {"extensions": {QUERY: request.query.encode("ascii")}}
+    headers = dict(request.headers)
+    options: dict[str, Any] = {"extensions": {QUERY: request.query.encode("ascii")}, "headers": headers}
     if request.body is not None:
-        options |= {"content": request.body, "headers": {"content-type": MEDIA_TYPE}}
+        options["content"] = request.body
+        headers.setdefault("content-type", MEDIA_TYPE)
     return options
 
 

@@ -16,7 +16,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoKeyError,
     KlaviyoPermissionError,
 )
-from airflow_provider_klaviyo.api.wire import NOBODY, Answer, Request, account_request, profiles_request
+from airflow_provider_klaviyo.api.resources import NOBODY, account_request, profiles_request
+from airflow_provider_klaviyo.api.wire import Answer, Request
 
 __all__ = ["ask"]
 

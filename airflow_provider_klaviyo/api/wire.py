@@ -11,61 +11,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from airflow_provider_klaviyo.api.endpoints import (
-    GET_ACCOUNT,
-    GET_PROFILE,
-    GET_PROFILES,
-    PROFILE_DELETION,
-    Endpoint,
-)
+from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoError, error_class
 from airflow_provider_klaviyo.api.pace import RateLimit
 
 __all__ = [
     "MEDIA_TYPE",
-    "NOBODY",
     "PAGE_SIZE",
-    "PROFILE_ID",
-    "Account",
     "Answer",
     "Page",
-    "Profile",
     "Request",
-    "account_request",
-    "deletion_request",
+    "at",
     "error_from",
     "filter_any",
-    "profile_request",
-    "profiles_request",
+    "is_text",
+    "next_cursor",
+    "query_string",
     "quote_string",
-    "read_account",
-    "read_profile",
-    "read_profiles",
+    "read_document",
     "read_rate_limit",
     "read_retry_after",
 ]
 
 PAGE_SIZE: Final = 100
 MEDIA_TYPE: Final = "application/vnd.api+json"
-# An id that no profile has, to see whether a key may look profiles up at all.
-NOBODY: Final = "0" * 26
-PROFILE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What a filter is full of: encoded first, all at once, so that hardly anything is left to look at one by one.
 ENCODED: Final = {character: f"%{ord(character):02X}" for character in '%",@[]()'}
-PROFILE_FIELDS: Final = "email,phone_number,external_id,created"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. Its repr names the endpoint only: query and body hold people's addresses."""
+    """One HTTP request. Its repr names the endpoint only: query and body hold people's addresses.
+
+    ``headers`` are its own, in place of those that every request has; names are lower-case.
+    """
 
     endpoint: Endpoint
     path: str = field(repr=False)
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,91 +68,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """Klaviyo's record of a person, as far as it is needed here. Its repr shows the id only."""
+class Page(Generic[T]):
+    """One page of a list, and the cursor of the next one if there is one."""
 
-    id: str
-    email: str | None = field(default=None, repr=False)
-    phone_number: str | None = field(default=None, repr=False)
-    external_id: str | None = field(default=None, repr=False)
-    created: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of profiles, and the cursor of the next one if there is one."""
-
-    profiles: tuple[Profile, ...]
+    items: tuple[T, ...]
     next_cursor: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Klaviyo's tenant: the owner of every profile and of every rate limit."""
-
-    id: str
-    organization_name: str | None = None
-    is_test_account: bool = False
-
-    def __str__(self) -> str:
-        kind = "test account" if self.is_test_account else "account"
-        return f"{kind} {self.id} ({self.organization_name or 'without a name'})"
-
-
-def deletion_request(kind: str, value: str) -> Request:
-    """Ask for the deletion of every profile that this identifier matches.
-
-    :param kind: ``id``, ``email`` or ``phone_number``; Klaviyo takes no ``external_id`` here.
-
-    Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
-    """
-    profile: dict[str, Any] = {"type": "profile", "attributes": {}}
-    if kind == "id":
-        profile["id"] = value
-    elif kind in ("email", "phone_number"):
-        profile["attributes"][kind] = value
-    else:
-        raise ValueError(f"Klaviyo deletes by id, email or phone_number, not by {kind!r}: look the profile up")
-    job = {"type": "data-privacy-deletion-job", "attributes": {"profile": {"data": profile}}}
-    return Request(PROFILE_DELETION, PROFILE_DELETION.path, body=json.dumps({"data": job}).encode())
-
-
-def profiles_request(kind: str, values: Sequence[str], cursor: str | None = None) -> Request:
-    """Ask for the profiles whose identifier of this kind is any of these values.
-
-    :param kind: ``id``, ``email``, ``phone_number`` or ``external_id``.
-    :param cursor: of the page wanted, from the `Page` before it.
-
-    Source: https://developers.klaviyo.com/en/reference/get_profiles
-    """
-    query = {
-        "filter": filter_any(kind, values),
-        "fields[profile]": PROFILE_FIELDS,
-        "page[size]": str(PAGE_SIZE),
-    }
-    if cursor is not None:
-        query["page[cursor]"] = cursor
-    return Request(GET_PROFILES, GET_PROFILES.path, query=_query(query))
-
-
-def profile_request(profile_id: str) -> Request:
-    """Ask for one profile. Anything but an id is refused: paths are logged, and an address must not be.
-
-    Source: https://developers.klaviyo.com/en/reference/get_profile
-    """
-    if not PROFILE_ID.fullmatch(profile_id):
-        raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
-    path = GET_PROFILE.path.replace("{id}", quote(profile_id, safe=""))
-    query = _query({"fields[profile]": PROFILE_FIELDS})
-    return Request(GET_PROFILE, path, query=query)
-
-
-def account_request() -> Request:
-    """Ask whose key this is.
-
-    Source: https://developers.klaviyo.com/en/reference/get_accounts
-    """
-    return Request(GET_ACCOUNT, GET_ACCOUNT.path)
 
 
 def filter_any(field_name: str, values: Sequence[str]) -> str:
@@ -173,7 +83,7 @@ def filter_any(field_name: str, values: Sequence[str]) -> str:
     return f"any({field_name},[{','.join(map(quote_string, values))}])"
 
 
-def _query(parameters: Mapping[str, str]) -> str:
+def query_string(parameters: Mapping[str, str]) -> str:
     """Return parameters as the query of a URL."""
     return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in parameters.items())
 
@@ -191,33 +101,6 @@ def quote_string(value: str) -> str:
         raise ValueError("a filter value has a character that cannot be printed")
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def read_profiles(answer: Answer) -> Page:
-    """Read a page of profiles."""
-    document = _document(answer, GET_PROFILES)
-    data = document.get("data")
-    if not isinstance(data, list):
-        raise KlaviyoAnswerError("Klaviyo's list of profiles has no list in it", status=answer.status)
-    return Page(tuple(_profile(item) for item in data), _next_cursor(document))
-
-
-def read_profile(answer: Answer) -> Profile:
-    """Read one profile."""
-    return _profile(_document(answer, GET_PROFILE).get("data"))
-
-
-def read_account(answer: Answer) -> Account:
-    """Read whose key it is: exactly one account."""
-    data = _document(answer, GET_ACCOUNT).get("data")
-    if not isinstance(data, list) or len(data) != 1 or not _is_text(_at(data[0], "id")):
-        raise KlaviyoAnswerError("Klaviyo did not name exactly one account for this key", status=answer.status)
-    name = _at(data[0], "attributes", "contact_information", "organization_name")
-    return Account(
-        id=data[0]["id"],
-        organization_name=name if _is_text(name) else None,
-        is_test_account=_at(data[0], "attributes", "test_account") is True,
-    )
 
 
 def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
@@ -286,18 +169,19 @@ def _advice(endpoint: Endpoint, status: int) -> str:
 def _first_error(answer: Answer) -> tuple[str | None, str | None, str | None]:
     """Return code, id and source of the first error, each only if it is a plain token and so nobody's data."""
     try:
-        error = _at(json.loads(answer.body), "errors", 0)
+        error = at(json.loads(answer.body), "errors", 0)
     except (ValueError, RecursionError):
         return None, None, None
-    source = _at(error, "source", "parameter") or _at(error, "source", "pointer")
-    return _token(_at(error, "code")), _token(_at(error, "id")), _token(source)
+    source = at(error, "source", "parameter") or at(error, "source", "pointer")
+    return _token(at(error, "code")), _token(at(error, "id")), _token(source)
 
 
 def _token(value: object) -> str | None:
     return value if isinstance(value, str) and re.fullmatch(r"[\w./\[\]-]{1,100}", value, re.ASCII) else None
 
 
-def _document(answer: Answer, endpoint: Endpoint) -> dict[str, Any]:
+def read_document(answer: Answer, endpoint: Endpoint) -> dict[str, Any]:
+    """Read an answer as the JSON:API document that it must be."""
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -315,22 +199,13 @@ def _packing(answer: Answer) -> str:
     return "; compressed, which was not asked for, and so not read" if "content-encoding" in answer.headers else ""
 
 
-def _profile(data: object) -> Profile:
-    profile_id = _at(data, "id")
-    attributes = _at(data, "attributes")
-    if not isinstance(profile_id, str) or not PROFILE_ID.fullmatch(profile_id) or not isinstance(attributes, dict):
-        raise KlaviyoAnswerError("Klaviyo's answer has a profile without a proper id or without attributes")
-    texts = {name: value for name in PROFILE_FIELDS.split(",") if _is_text(value := attributes.get(name))}
-    return Profile(id=profile_id, **texts)
-
-
-def _next_cursor(document: Mapping[str, Any]) -> str | None:
+def next_cursor(document: Mapping[str, Any]) -> str | None:
     """Return the cursor out of the link to the next page. The link itself is never followed: the key goes along."""
-    link = _at(document, "links", "next")
+    link = at(document, "links", "next")
     if link is None:
         return None
     try:
-        cursors = parse_qs(urlsplit(link).query, errors="strict").get("page[cursor]", []) if _is_text(link) else []
+        cursors = parse_qs(urlsplit(link).query, errors="strict").get("page[cursor]", []) if is_text(link) else []
         "".join(cursors).encode()
     except ValueError:
         cursors = []
@@ -339,7 +214,7 @@ def _next_cursor(document: Mapping[str, Any]) -> str | None:
     return str(cursors[0])
 
 
-def _at(value: Any, *keys: str | int) -> Any:
+def at(value: Any, *keys: str | int) -> Any:
     """Return what lies at the end of these keys, or None where the path breaks off."""
     for key in keys:
         try:
@@ -349,7 +224,8 @@ def _at(value: Any, *keys: str | int) -> Any:
     return value
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Tell whether a value is a text with anything in it."""
     return isinstance(value, str) and value != ""
 
 

@@ -13,7 +13,8 @@ from airflow_provider_klaviyo.api.calls import find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.errors import KlaviyoAccountError
-from airflow_provider_klaviyo.api.wire import PAGE_SIZE, Profile
+from airflow_provider_klaviyo.api.resources import Profile
+from airflow_provider_klaviyo.api.wire import PAGE_SIZE
 from airflow_provider_klaviyo.deletion.identifiers import (
     Identifier,
     IdentifierKindError,

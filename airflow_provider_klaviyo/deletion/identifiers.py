@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final, Self
 from uuid import UUID
 
-from airflow_provider_klaviyo.api.wire import PROFILE_ID
+from airflow_provider_klaviyo.api.resources import PROFILE_ID
 
 __all__ = ["Identifier", "IdentifierKindError", "InvalidIdentifierError", "Kind", "kind_named"]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
-from airflow_provider_klaviyo.api.wire import Profile
+from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from airflow_provider_klaviyo.api.calls import Found, find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
-from airflow_provider_klaviyo.api.wire import Profile
+from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.progress import Progress

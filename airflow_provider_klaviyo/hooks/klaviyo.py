@@ -18,8 +18,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoPermissionError,
 )
 from airflow_provider_klaviyo.api.pace import Pacing, paces_of_this_process
+from airflow_provider_klaviyo.api.resources import NOBODY, Account, Profile
 from airflow_provider_klaviyo.api.settings import Settings
-from airflow_provider_klaviyo.api.wire import NOBODY, Account, Profile
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
 from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
 

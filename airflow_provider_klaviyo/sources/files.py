@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
-    from airflow_provider_klaviyo.deletion.entries import Entry
+    from airflow_provider_klaviyo.sources.columns import Row
 
 __all__ = ["check_path", "read_file"]
 
@@ -26,20 +26,21 @@ def check_path(path: Any) -> None:
         _suffix(path)
 
 
-def read_file(path: Any) -> Generator[Entry]:
+def read_file(path: Any, row: type[Row]) -> Generator[Row]:
     """Yield the entries of a file, as it is read. To be closed, so that the file is.
 
     Exactly one column, or key of each line's object, is named ``email``, ``phone_number``, ``external_id`` or ``id``
-    (Klaviyo's). ``request_id``, ``received_at`` and ``regulation`` are taken along, others are ignored.
+    (Klaviyo's). Those that are named as the other fields of a row are taken along, and others are ignored.
 
     :param path: as Airflow's `ObjectStoragePath` takes it, such as ``s3://aws_default@bucket/requests.csv``.
+    :param row: what each row becomes, as for `Columns`.
     :raises SourceError: when the file is not what its name says, with the number of the line.
     :raises SourceUnavailableError: when there is no such file, perhaps not yet, or its storage gives it up.
     """
     read = _reader(path)
     try:
         with closing(_opened(path)) as file:
-            yield from read(file, str(path))
+            yield from read(file, str(path), row)
     except FileNotFoundError:
         raise SourceUnavailableError(f"there is no file {path}, or not yet") from None
     except OSError as error:
@@ -57,7 +58,7 @@ def _opened(path: Any) -> Any:
         raise SourceError(f"no storage is known for {path}: {error}") from error
 
 
-def _reader(path: Any) -> Callable[[Any, str], Generator[Entry]]:
+def _reader(path: Any) -> Callable[[Any, str, type[Row]], Generator[Row]]:
     from airflow_provider_klaviyo.sources.lines import csv_entries, json_entries
     from airflow_provider_klaviyo.sources.parquet import parquet_entries
 

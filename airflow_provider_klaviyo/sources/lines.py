@@ -10,8 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
-from airflow_provider_klaviyo.deletion.entries import Entry
-from airflow_provider_klaviyo.sources.columns import Columns
+from airflow_provider_klaviyo.sources.columns import Columns, Row
 from airflow_provider_klaviyo.sources.errors import SourceError
 
 __all__ = ["csv_entries", "json_entries"]
@@ -23,27 +22,29 @@ LONGEST_LINE: Final = 1_000_000
 OBJECTS_AS_PAIRS: Final = json.JSONDecoder(object_pairs_hook=tuple)
 
 
-def csv_entries(file: Any, name: str) -> Generator[Entry]:
+def csv_entries(file: Any, name: str, row: type[Row]) -> Generator[Row]:
     """Yield the entries of a CSV file in UTF-8, whose first line names its columns. Blank lines are skipped.
 
     :param file: open for reading bytes.
     :param name: of the file, for the errors.
+    :param row: what each row becomes, as for `Columns`.
     :raises SourceError: for what is not CSV, not UTF-8, or not as wide as the header.
     """
     rows = _csv_rows(file, name)
-    columns = Columns.of(next(rows, ()), name)
+    columns = Columns.of(next(rows, ()), name, row)
     while batch := list(islice(rows, BATCH_SIZE)):
         yield from columns.entries(batch)
 
 
-def json_entries(file: Any, name: str) -> Generator[Entry]:
+def json_entries(file: Any, name: str, row: type[Row]) -> Generator[Row]:
     """Yield the entries of a file with a JSON object on each line, in UTF-8. Blank lines are skipped.
 
     :param file: open for reading bytes.
     :param name: of the file, for the errors.
+    :param row: what each object becomes, as for `Columns`.
     :raises SourceError: for a line that is no JSON object, or one without exactly one kind of identifier.
     """
-    columns_of = lru_cache(Columns.of)
+    columns_of = lru_cache(lambda keys: Columns.of(keys, "it", row))
     for number, line in enumerate(_lines(file, name, newline="\n"), 1):
         text = line.strip()
         if not text:
@@ -53,7 +54,7 @@ def json_entries(file: Any, name: str) -> Generator[Entry]:
             raise SourceError(f"line {number} of {name} is no JSON object, and each line must be one")
         keys, values = zip(*pairs, strict=True) if pairs else ((), ())
         try:
-            columns = columns_of(keys, "it")
+            columns = columns_of(keys)
         except SourceError as error:
             raise SourceError(f"line {number} of {name}: {error}") from None
         yield columns.entry(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,34 +11,34 @@ from airflow_provider_klaviyo.concealed import Concealed
 from airflow_provider_klaviyo.sources.errors import SourceError
 
 if TYPE_CHECKING:
-    from airflow_provider_klaviyo.deletion.entries import Entry
-    from airflow_provider_klaviyo.sources.columns import Columns
+    from airflow_provider_klaviyo.sources.columns import Columns, Row
 
 __all__ = ["check_list", "list_entries", "listed"]
 
 
-def check_list(profiles: Any) -> None:
+def check_list(profiles: Any, row: type[Row]) -> None:
     """Refuse a mapping in a list that names no identifier, or several; its values may be templates yet.
 
+    :param row: what each item becomes, as for `Columns`.
     :raises SourceError: in words that say what to write instead.
     """
-    for _ in list_entries(profiles):
+    for _ in list_entries(profiles, row):
         pass
 
 
-def list_entries(profiles: Any) -> Generator[Entry]:
+def list_entries(profiles: Any, row: type[Row]) -> Generator[Row]:
     """Yield what a list holds: a string as it is; a mapping by the kind that is its key.
 
+    :param row: what each item becomes, as for `Columns`.
     :raises SourceError: for something that is no list, or a mapping without exactly one kind of identifier.
     """
-    from airflow_provider_klaviyo.deletion.entries import Entry
-
-    columns_of = lru_cache(_columns_of)
+    columns_of = lru_cache(lambda keys: _columns_of(keys, row))
+    of_any_kind: Callable[..., Row] = row
     for item in listed(profiles):
         if isinstance(item, Mapping):
             yield columns_of(tuple(item)).entry(tuple(item.values()))
         else:
-            yield Entry(None, item)
+            yield of_any_kind(None, item)
 
 
 def listed(profiles: Any) -> Generator[object]:
@@ -65,14 +65,13 @@ def listed(profiles: Any) -> Generator[object]:
         raise SourceError(f"profiles must be a list of identifiers, not {type(profiles).__name__}")
 
 
-def _columns_of(keys: tuple[object, ...]) -> Columns:
+def _columns_of(keys: tuple[object, ...], row: type[Row]) -> Columns[Row]:
     """Find the keys of a mapping, which has no others: one that is not understood may have been meant to matter."""
-    from airflow_provider_klaviyo.sources.columns import Columns
+    from airflow_provider_klaviyo.sources.columns import Columns, details_of
 
-    columns = Columns.of(keys, "a mapping in profiles")
+    columns = Columns.of(keys, "a mapping in profiles", row)
     if len(keys) > sum(name is not None for name in columns.names):
         raise SourceError(
-            "a mapping in profiles may have request_id, received_at and regulation next to its identifier, and no "
-            "other keys"
+            f"a mapping in profiles may have {', '.join(details_of(row))} next to its identifier, and no other keys"
         )
     return columns

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from airflow_provider_klaviyo.deletion.entries import Entry
-from airflow_provider_klaviyo.sources.columns import Columns
+from airflow_provider_klaviyo.sources.columns import Columns, Row
 from airflow_provider_klaviyo.sources.errors import SourceError
 
 __all__ = ["parquet_entries"]
@@ -15,11 +14,12 @@ BATCH_SIZE: Final = 5_000
 BUFFER_BYTES: Final = 2**20
 
 
-def parquet_entries(file: Any, name: str) -> Generator[Entry]:
+def parquet_entries(file: Any, name: str, row: type[Row]) -> Generator[Row]:
     """Yield the entries of a Parquet file.
 
     :param file: open for reading bytes, at any place.
     :param name: of the file, for the errors.
+    :param row: what each row becomes, as for `Columns`.
     :raises SourceError: when it is no Parquet file, or pyarrow is not installed.
     """
     try:
@@ -32,7 +32,7 @@ def parquet_entries(file: Any, name: str) -> Generator[Entry]:
     rows = 0
     try:
         parquet = ParquetFile(file, buffer_size=BUFFER_BYTES)
-        columns = Columns.of(parquet.schema_arrow.names, name)
+        columns = Columns.of(parquet.schema_arrow.names, name, row)
         wanted = [column for column in columns.names if column is not None]
         for batch in parquet.iter_batches(BATCH_SIZE, columns=wanted):
             yield from columns.of_fields(None if one is None else _values(batch.column(one)) for one in columns.names)

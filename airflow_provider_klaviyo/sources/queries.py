@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
-    from airflow_provider_klaviyo.deletion.entries import Entry
+    from airflow_provider_klaviyo.sources.columns import Row
 
 __all__ = ["check_query", "queried"]
 
@@ -29,12 +29,13 @@ def check_query(sql: str | None, sql_conn_id: str | None, parameters: Any) -> No
         raise SourceError("parameters belong to sql=…, which is missing")
 
 
-def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Generator[Entry]:
+def queried(sql: str, sql_conn_id: str, row: type[Row], parameters: Any = None) -> Generator[Row]:
     """Yield the entries that a query returns, in the worker, 5,000 rows at a time.
 
-    Exactly one column is named ``email``, ``phone_number``, ``external_id`` or ``id`` (Klaviyo's). ``request_id``,
-    ``received_at`` and ``regulation`` are taken along, others are ignored.
+    Exactly one column is named ``email``, ``phone_number``, ``external_id`` or ``id`` (Klaviyo's). Those that are named
+    as the other fields of a row are taken along, and others are ignored.
 
+    :param row: what each row becomes, as for `Columns`.
     :raises SourceError: when the connection is no database, the query is wrong, or no column or several are named so.
     :raises SourceUnavailableError: when the database is down, or stops answering.
     """
@@ -46,7 +47,7 @@ def queried(sql: str, sql_conn_id: str, parameters: Any = None) -> Generator[Ent
         # Before the description: the one of a cursor on the server is there after the first rows only. No variable
         # holds rows, here and below, so that none can be seen in the traceback of an error.
         first = iter((reading.fetch(),))
-        columns = Columns.of((column[0] for column in cursor.description or ()), "the query")
+        columns = Columns.of((column[0] for column in cursor.description or ()), "the query", row)
         batches = chain(first, takewhile(len, iter(reading.fetch, None)))
         yield from chain.from_iterable(map(columns.entries, batches))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_klaviyo.sources.errors import SourceError
 from airflow_provider_klaviyo.sources.queries import check_query
 
-if TYPE_CHECKING:
+__all__ = ["Source"]
+
+
+def _entry() -> type[Any]:
     from airflow_provider_klaviyo.deletion.entries import Entry
 
-__all__ = ["Source"]
+    return Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Source:
     :param sql_conn_id: of the database to ask.
     :param parameters: of the query, as the database's driver takes them.
     :param path: of a file on any storage that Airflow's `ObjectStoragePath` knows: CSV, JSON lines or Parquet.
+    :param row_type: returns what a row becomes, as for `Columns`; a function, so that nothing is imported before it is
+        needed.
     """
 
     profiles: Any = field(default=None, repr=False)
@@ -32,6 +37,7 @@ class Source:
     sql_conn_id: str | None = None
     parameters: Any = field(default=None, repr=False)
     path: Any = None
+    row_type: Callable[[], type[Any]] = _entry
 
     def check(self) -> None:
         """Refuse no source, two of them, or half a one; at parse, where that is known already.
@@ -52,10 +58,10 @@ class Source:
         if isinstance(self.profiles, list | tuple | Mapping):
             from airflow_provider_klaviyo.sources.lists import check_list
 
-            check_list(self.profiles)
+            check_list(self.profiles, self.row_type())
 
-    def entries(self) -> Generator[Entry]:
-        """Yield what the source lists, one entry after the other, as they are wanted.
+    def entries(self) -> Generator[Any]:
+        """Yield what the source lists, as rows of its type, one after the other, as they are wanted.
 
         To be closed, so that a source that is not read to its end is let go of.
 
@@ -65,14 +71,14 @@ class Source:
         if self.sql is not None and self.sql_conn_id is not None:
             from airflow_provider_klaviyo.sources.queries import queried
 
-            return queried(self.sql, self.sql_conn_id, self.parameters)
+            return queried(self.sql, self.sql_conn_id, self.row_type(), self.parameters)
         if self.path is not None:
             from airflow_provider_klaviyo.sources.files import read_file
 
-            return read_file(self.path)
+            return read_file(self.path, self.row_type())
         from airflow_provider_klaviyo.sources.lists import list_entries
 
-        return list_entries(self.profiles)
+        return list_entries(self.profiles, self.row_type())
 
     def rows(self) -> Generator[object]:
         """Yield the identifiers alone, each as `Identifier.parse` takes it. To be closed, like `entries`."""

@@ -12,16 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
-from airflow_provider_klaviyo.api.wire import (
+from airflow_provider_klaviyo.api.resources import (
     Account,
-    Answer,
-    Page,
     Profile,
     profiles_request,
     read_account,
     read_profile,
     read_profiles,
 )
+from airflow_provider_klaviyo.api.wire import Answer, Page
 
 READERS: list[Callable[[Answer], object]] = [read_profiles, read_profile, read_account]
 PERSON = {

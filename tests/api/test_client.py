@@ -26,8 +26,8 @@ from airflow_provider_klaviyo.api.calls import (
 from airflow_provider_klaviyo.api.client import LARGEST_ANSWER, AsyncKlaviyoClient, KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import exchange
 from airflow_provider_klaviyo.api.pace import Limit, Paces
+from airflow_provider_klaviyo.api.resources import account_request, deletion_request
 from airflow_provider_klaviyo.api.settings import Settings
-from airflow_provider_klaviyo.api.wire import account_request, deletion_request
 from airflow_provider_klaviyo.emulator import Emulator
 
 Run = Callable[..., Any]

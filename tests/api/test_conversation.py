@@ -21,7 +21,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoUnavailableError,
 )
 from airflow_provider_klaviyo.api.pace import RateLimit, Slot
-from airflow_provider_klaviyo.api.wire import Answer, deletion_request
+from airflow_provider_klaviyo.api.resources import deletion_request
+from airflow_provider_klaviyo.api.wire import Answer
 
 REQUEST = deletion_request("id", "01H")
 ACCEPTED = Answer(202)

@@ -13,8 +13,9 @@ import pytest
 
 from airflow_provider_klaviyo.api.calls import Found, find_profiles, get_account, request_profile_deletion
 from airflow_provider_klaviyo.api.errors import KlaviyoError
+from airflow_provider_klaviyo.api.resources import Profile, deletion_request, profiles_request
 from airflow_provider_klaviyo.api.settings import Settings
-from airflow_provider_klaviyo.api.wire import Answer, Page, Profile, deletion_request, profiles_request
+from airflow_provider_klaviyo.api.wire import Answer, Page
 from airflow_provider_klaviyo.emulator import Emulator
 
 Run = Callable[..., Any]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_klaviyo.api.wire import filter_any, profiles_request, quote_string
+from airflow_provider_klaviyo.api.resources import profiles_request
+from airflow_provider_klaviyo.api.wire import filter_any, quote_string
 from airflow_provider_klaviyo.emulator.filters import Filter
 
 printable = st.text(min_size=1).filter(str.isprintable)

@@ -8,13 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from airflow_provider_klaviyo.api.wire import (
-    Request,
-    account_request,
-    deletion_request,
-    profile_request,
-    profiles_request,
-)
+from airflow_provider_klaviyo.api.resources import account_request, deletion_request, profile_request, profiles_request
+from airflow_provider_klaviyo.api.wire import Request
 
 PROFILE_ID = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 

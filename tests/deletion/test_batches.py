@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_klaviyo.api.wire import profiles_request
+from airflow_provider_klaviyo.api.resources import profiles_request
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.resolve import Batch, batches
 

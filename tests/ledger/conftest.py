@@ -20,6 +20,7 @@ from postgresql import PostgreSQL
 from sqlalchemy import select, text
 
 from airflow_provider_klaviyo.deletion.drain import drain
+from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 from airflow_provider_klaviyo.hooks.ledger import open_ledger
@@ -124,7 +125,7 @@ class Shop:
         """Register a list; return the plan's row."""
         with self.open("planner") as (ledger, hook):
             client, made_by = hook.get_conn(), {"origin": run, "recipe": recipe}
-            return register_plan(lambda: list_entries(people), client, ledger, Rules(**rules), **made_by)
+            return register_plan(lambda: list_entries(people, Entry), client, ledger, Rules(**rules), **made_by)
 
     def batches(self, plan: dict[str, Any]) -> list[BatchReference]:
         with self.open() as (ledger, _):

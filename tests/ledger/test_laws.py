@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
 from airflow_provider_klaviyo.ledger.recheck import recheck
 from airflow_provider_klaviyo.sources.lists import list_entries
@@ -102,7 +103,7 @@ def test_who_is_listed_is_deleted_and_nobody_else(shop: Any) -> None:
         again = shop.plan(lists[-1], run="the last day")
         assert (again["profiles"], again["known"] + again["duplicates"]) == (0, again["listed"])
         assert shop.rows("requests") == before
-        with shop.open() as (ledger, hook), closing(list_entries(lists[-1])) as entries:
+        with shop.open() as (ledger, hook), closing(list_entries(lists[-1], Entry)) as entries:
             assert recheck(entries, hook.get_conn(), ledger, [timedelta()])["reappeared"] == 0
 
     law()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupError
 from airflow_provider_klaviyo.ledger.planning import Rules, register_plan, withdraw_plan
 from airflow_provider_klaviyo.ledger.questions import outstanding
@@ -76,7 +77,7 @@ def test_a_long_list_is_a_stream_and_duplicates_are_found_at_any_distance(shop: 
     with shop.open("planner") as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
         plan = register_plan(
-            lambda: list_entries(people(registrations)), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
+            lambda: list_entries(people(registrations), Entry), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
         )
 
     assert plan["listed"] == plan["duplicates"] + 5_000
@@ -112,7 +113,7 @@ def test_rows_that_name_nobody_are_written_as_they_come(shop: Any) -> None:
     with shop.open() as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
         plan = register_plan(
-            lambda: list_entries(people(registrations)), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
+            lambda: list_entries(people(registrations), Entry), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
         )
 
     assert shop.counts(plan) == {"invalid": 5_000}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
+from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.ledger.recheck import recheck
 from airflow_provider_klaviyo.sources.lists import list_entries
 
@@ -19,7 +20,7 @@ AT_ONCE = [timedelta()]
 
 
 def look_again(shop: Any, people: list[Any], after: list[timedelta] = AT_ONCE) -> dict[str, int]:
-    with shop.open("rechecker") as (ledger, hook), closing(list_entries(people)) as entries:
+    with shop.open("rechecker") as (ledger, hook), closing(list_entries(people, Entry)) as entries:
         return recheck(entries, hook.get_conn(), ledger, after)
 
 

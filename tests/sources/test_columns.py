@@ -20,12 +20,12 @@ A = "a@example.com"
 @pytest.mark.parametrize("spelled", [str.lower, str.upper, str.title, " {} ".format])
 def test_each_kind_has_a_column(kind: Kind, spelled: Any) -> None:
     name = spelled(kind.value)
-    columns = Columns.of(["name", name, "day"], "the query")
+    columns = Columns.of(["name", name, "day"], "the query", Entry)
     assert (columns.kind, columns.names, columns.places) == (kind, (name, None, None, None), (1, None, None, None))
 
 
 def test_what_is_known_of_the_request_is_found_in_any_order_and_case() -> None:
-    columns = Columns.of(["REGULATION", "x", "Received_At", "Email", "request_id"], "the query")
+    columns = Columns.of(["REGULATION", "x", "Received_At", "Email", "request_id"], "the query", Entry)
     assert columns.places == (3, 4, 2, 0)
     assert columns.names == ("Email", "request_id", "Received_At", "REGULATION")
     assert columns.entry(["GDPR", 0, "today", A, 7]) == Entry(Kind.EMAIL, A, 7, "today", "GDPR")
@@ -34,12 +34,12 @@ def test_what_is_known_of_the_request_is_found_in_any_order_and_case() -> None:
 @pytest.mark.parametrize("header", [(), ("name",), ("mail", "e-mail", "phone"), (None, 7, b"email"), ("request_id",)])
 def test_a_header_without_an_identifier_is_refused_with_the_names_that_would_do(header: tuple[object, ...]) -> None:
     with pytest.raises(SourceError, match=r"the query must have .* one of email, phone_number, id, external_id, and"):
-        Columns.of(header, "the query")
+        Columns.of(header, "the query", Entry)
 
 
 def test_a_header_is_not_repeated_because_it_may_be_a_row() -> None:
     with pytest.raises(SourceError) as caught:
-        Columns.of(["jane@example.com"], "the file")
+        Columns.of(["jane@example.com"], "the file", Entry)
     assert "jane" not in str(caught.value)
 
 
@@ -48,17 +48,17 @@ def test_a_header_is_not_repeated_because_it_may_be_a_row() -> None:
 )
 def test_a_header_with_several_identifiers_is_refused(header: tuple[str, ...]) -> None:
     with pytest.raises(SourceError, match=r"exactly one identifier, and has 2 .*a row names a person once"):
-        Columns.of(header, "the query")
+        Columns.of(header, "the query", Entry)
 
 
 @pytest.mark.parametrize("name", ["request_id", "received_at", "regulation"])
 def test_a_header_that_says_the_rest_twice_is_refused(name: str) -> None:
     with pytest.raises(SourceError, match=f"the query has 2 columns or keys named {name}: leave one"):
-        Columns.of(["email", name, name.upper()], "the query")
+        Columns.of(["email", name, name.upper()], "the query", Entry)
 
 
 def test_other_columns_may_come_twice() -> None:
-    assert Columns.of(["x", "x", "id"], "the query").places[0] == 2
+    assert Columns.of(["x", "x", "id"], "the query", Entry).places[0] == 2
 
 
 @given(
@@ -71,7 +71,7 @@ def test_other_columns_may_come_twice() -> None:
 )
 def test_rows_of_every_form_give_the_same_entries(header: list[str], values: list[list[int]]) -> None:
     rows = [tuple(row[: len(header)]) for row in values]
-    columns = Columns.of(header, "the query")
+    columns = Columns.of(header, "the query", Entry)
     expected = [
         Entry(
             Kind.EMAIL,

@@ -44,35 +44,35 @@ def test_a_file_is_what_its_name_says(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(f"email\n{A}\n")
     for given in (url(path), str(path), path, ObjectStoragePath(url(path))):
-        assert list(read_file(given)) == [Entry(Kind.EMAIL, A)]
+        assert list(read_file(given, Entry)) == [Entry(Kind.EMAIL, A)]
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list", "csv", "list.csv.gz", "list.csv/part-0"])
 def test_a_file_of_another_kind_is_refused_before_it_is_looked_for(name: str, opened: list[Any]) -> None:
     with pytest.raises(SourceError, match=rf"{name}\? .* end in one of \.csv, \.jsonl, \.ndjson, \.parquet"):
-        list(read_file(f"s3://nowhere/{name}"))
+        list(read_file(f"s3://nowhere/{name}", Entry))
     assert opened == []
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl", "gone.parquet", "no/folder.csv"])
 def test_a_file_that_is_not_there_may_come(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceUnavailableError, match=rf"there is no file file://.*/{name}, or not yet"):
-        list(read_file(url(tmp_path / name)))
+        list(read_file(url(tmp_path / name), Entry))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "list.csv").mkdir()
     with pytest.raises(SourceUnavailableError, match=r"list\.csv cannot be read: IsADirectoryError"):
-        list(read_file(url(tmp_path / "list.csv")))
+        list(read_file(url(tmp_path / "list.csv"), Entry))
 
 
 def test_a_storage_that_is_not_known_is_refused() -> None:
     with pytest.raises(SourceError, match=r"no storage is known for nowhere://bucket/list\.csv: "):
-        list(read_file("nowhere://bucket/list.csv"))
+        list(read_file("nowhere://bucket/list.csv", Entry))
 
 
 def test_nothing_is_opened_before_the_first_entry_is_wanted(tmp_path: Path, opened: list[Any]) -> None:
-    read_file(url(tmp_path / "list.csv"))
+    read_file(url(tmp_path / "list.csv"), Entry)
     assert opened == []
 
 
@@ -93,7 +93,7 @@ def test_a_file_is_closed(tmp_path: Path, opened: list[Any], name: str, how_far:
             write_table(table({"email": people}), path)
     if how_far == "into an error":
         path.write_bytes(path.read_bytes()[:-20] + b"\n,,,,")
-    entries = read_file(url(path))
+    entries = read_file(url(path), Entry)
     match how_far:
         case "half way":
             assert next(entries) == Entry(Kind.EMAIL, "0@example.com")
@@ -126,7 +126,7 @@ def test_a_storage_that_gives_up_half_way_may_be_tried_again(monkeypatch: pytest
     file = Breaking(f"email\n{A}\n{B}\n".encode())
     monkeypatch.setattr(ObjectStoragePath, "open", lambda *_: file)
     with pytest.raises(SourceUnavailableError, match=r"csv cannot be read: ConnectionResetError: reset by") as caught:
-        deque(read_file("file:///list.csv"), maxlen=0)
+        deque(read_file("file:///list.csv", Entry), maxlen=0)
     shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert A not in shown
     assert B not in shown
@@ -146,7 +146,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path: Path, name:
             path.write_text("\n".join(f'{{"email": "{one}"}}' for one in people))
         case _:
             write_table(pa.table({"email": people, "other": people}), path, use_dictionary=False)
-    entries = read_file(url(path))
+    entries = read_file(url(path), Entry)
     next(entries)
     before = pa.total_allocated_bytes()
     tracemalloc.start()
@@ -171,5 +171,5 @@ def test_lines_are_read_through_few_calls(tmp_path: Path) -> None:
             return b""
 
     content = b"email\n" + b"someone@example.com\n" * 10_000
-    assert sum(1 for _ in lines.csv_entries(Counting(content), "list.csv")) == 10_000
+    assert sum(1 for _ in lines.csv_entries(Counting(content), "list.csv", Entry)) == 10_000
     assert calls <= 3

@@ -22,11 +22,13 @@ ROW = "canary@example.com"
 
 
 def csv_of(content: str | bytes) -> list[Entry]:
-    return list(csv_entries(io.BytesIO(content.encode() if isinstance(content, str) else content), "list.csv"))
+    return list(csv_entries(io.BytesIO(content.encode() if isinstance(content, str) else content), "list.csv", Entry))
 
 
 def json_of(content: str | bytes) -> list[Entry]:
-    return list(json_entries(io.BytesIO(content.encode() if isinstance(content, str) else content), "list.jsonl"))
+    return list(
+        json_entries(io.BytesIO(content.encode() if isinstance(content, str) else content), "list.jsonl", Entry)
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ A, B, C = "a@example.com", "b@example.com", "c@example.com"
 )
 def test_a_list_is_taken_apart(profiles: object, expected: list[object]) -> None:
     assert list(listed(profiles)) == expected
-    assert [entry.raw for entry in list_entries(profiles)] == expected
+    assert [entry.raw for entry in list_entries(profiles, Entry)] == expected
 
 
 def test_anything_that_can_be_gone_through_is_a_list() -> None:
@@ -45,19 +45,19 @@ def test_anything_that_can_be_gone_through_is_a_list() -> None:
 @pytest.mark.parametrize("profiles", [None, 7, b"ada@example.com", bytearray(b"x"), object(), Concealed(None)])
 def test_what_is_no_list_is_refused_and_not_shown(profiles: object) -> None:
     with pytest.raises(SourceError, match="must be a list of identifiers, not") as caught:
-        list(list_entries(profiles))
+        list(list_entries(profiles, Entry))
     assert "ada" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profiles", [f"['{A}']", f'\n[{{"email": "{A}"}}]\n', f'{{"email": "{A}"}}', f"('{A}',)"])
 def test_the_text_of_a_list_is_refused_and_not_shown(profiles: str) -> None:
     with pytest.raises(SourceError, match="render_template_as_native_obj=True") as caught:
-        list(list_entries(profiles))
+        list(list_entries(profiles, Entry))
     assert A not in str(caught.value)
 
 
 def test_a_string_is_of_any_kind_and_a_mapping_of_one() -> None:
-    assert list(list_entries([A, {"phone_number": "+15005550001"}, {Kind.ID: "x"}, {"External_ID": 7}])) == [
+    assert list(list_entries([A, {"phone_number": "+15005550001"}, {Kind.ID: "x"}, {"External_ID": 7}], Entry)) == [
         Entry(None, A),
         Entry(Kind.PHONE_NUMBER, "+15005550001"),
         Entry(Kind.ID, "x"),
@@ -73,7 +73,8 @@ def test_a_mapping_may_say_what_is_known_of_the_request() -> None:
                 {"request_id": 7, "email": A, "received_at": now, "regulation": "GDPR"},
                 {"email": B, "REQUEST_ID": "x"},
                 {"email": C, "regulation": None},
-            ]
+            ],
+            Entry,
         )
     ) == [Entry(Kind.EMAIL, A, 7, now, "GDPR"), Entry(Kind.EMAIL, B, "x"), Entry(Kind.EMAIL, C)]
 
@@ -88,13 +89,13 @@ def test_a_mapping_may_say_what_is_known_of_the_request() -> None:
         ({"email": A, "Email": B}, r"exactly one identifier, and has 2 \(email, email\)"),
         ([[{"request_id": 7}]], "has none"),
         ([A, {"email": B, "request_id": 1, "Request_id": 2}], "2 columns or keys named request_id"),
-        ([{"email": A, "keep": True}], "may have request_id, received_at and regulation .* no other keys"),
+        ([{"email": A, "keep": True}], "may have request_id, received_at, regulation .* no other keys"),
         ([{"email": A, 10**5000: True}], "no other keys"),
         ([{"email": A, None: True}], "no other keys"),
     ],
 )
 def test_a_mapping_that_names_nobody_or_two_or_says_more_is_refused(profiles: object, complaint: str) -> None:
-    for read in (check_list, lambda profiles: list(list_entries(profiles))):
+    for read in (lambda profiles: check_list(profiles, Entry), lambda profiles: list(list_entries(profiles, Entry))):
         with pytest.raises(SourceError, match=complaint) as caught:
             read(profiles)
         assert "example.com" not in str(caught.value)
@@ -102,4 +103,4 @@ def test_a_mapping_that_names_nobody_or_two_or_says_more_is_refused(profiles: ob
 
 @pytest.mark.parametrize("profiles", [[], [A], [{"email": "{{ params.email }}"}], [{"email": None, "request_id": 1}]])
 def test_values_are_not_judged_when_the_dag_is_read(profiles: object) -> None:
-    check_list(profiles)
+    check_list(profiles, Entry)

@@ -45,7 +45,7 @@ def with_extra(postgres_connection: str, monkeypatch: pytest.MonkeyPatch) -> Cal
 def failure(sql: str, conn_id: str, expected: type[Exception]) -> str:
     """Return the message of a failure of which neither the message nor any variable shows a row."""
     with pytest.raises(expected) as caught:
-        for _ in queried(sql, conn_id):
+        for _ in queried(sql, conn_id, Entry):
             pass
     shown = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert "canary" not in shown
@@ -55,13 +55,13 @@ def failure(sql: str, conn_id: str, expected: type[Exception]) -> str:
 
 def test_rows_are_entries_with_the_databases_own_values(postgres_id: str) -> None:
     sql = "SELECT 'x' AS email, 7::numeric AS request_id, timestamptz '2026-01-02 03:04:05Z' AS received_at"
-    (entry,) = queried(sql, postgres_id)
+    (entry,) = queried(sql, postgres_id, Entry)
     assert entry == Entry(Kind.EMAIL, "x", 7, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("cursor", [None, "dictcursor", "namedtuplecursor"])
 def test_every_kind_of_cursor_will_do(with_extra: Callable[..., str], cursor: str | None) -> None:
-    entries = list(queried(MANY, with_extra(**({"cursor": cursor} if cursor else {}))))
+    entries = list(queried(MANY, with_extra(**({"cursor": cursor} if cursor else {})), Entry))
     assert len(entries) == 200_000
     assert (entries[0], entries[-1]) == (
         Entry(Kind.EMAIL, "1@example.com", 1),
@@ -70,21 +70,21 @@ def test_every_kind_of_cursor_will_do(with_extra: Callable[..., str], cursor: st
 
 
 def test_an_empty_result_has_columns_too(postgres_id: str) -> None:
-    assert list(queried("SELECT 'x' AS email WHERE false", postgres_id)) == []
+    assert list(queried("SELECT 'x' AS email WHERE false", postgres_id, Entry)) == []
     with pytest.raises(SourceError, match="exactly one identifier"):
-        list(queried("SELECT 'x' AS mail WHERE false", postgres_id))
+        list(queried("SELECT 'x' AS mail WHERE false", postgres_id, Entry))
 
 
 def test_a_query_has_parameters(postgres_id: str) -> None:
     sql = "SELECT i || '@example.com' AS email FROM generate_series(1, 9) i WHERE i > %(least)s"
-    assert len(list(queried(sql, postgres_id, {"least": 7}))) == 2
+    assert len(list(queried(sql, postgres_id, Entry, {"least": 7}))) == 2
 
 
 def test_a_query_that_is_left_half_way_is_in_nobodys_way(postgres_id: str) -> None:
-    entries = queried(MANY, postgres_id)
+    entries = queried(MANY, postgres_id, Entry)
     next(entries)
     entries.close()
-    assert list(queried("SELECT 'x' AS email", postgres_id)) == [Entry(Kind.EMAIL, "x")]
+    assert list(queried("SELECT 'x' AS email", postgres_id, Entry)) == [Entry(Kind.EMAIL, "x")]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_query_that_takes_too_long_may_be_tried_again(people: str, with_extra:
 
 
 def test_a_database_that_goes_down_half_way_may_be_tried_again(postgresql: PostgreSQL, people: str) -> None:
-    entries: Any = queried("SELECT email FROM people", people)
+    entries: Any = queried("SELECT email FROM people", people, Entry)
     for _ in range(5_000):
         next(entries)
     postgresql.stop()

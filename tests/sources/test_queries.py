@@ -34,7 +34,7 @@ FAILS_HALF_WAY = """
 
 
 def raws(sql: str, conn_id: str, parameters: object = None) -> list[object]:
-    return [entry.raw for entry in queried(sql, conn_id, parameters)]
+    return [entry.raw for entry in queried(sql, conn_id, Entry, parameters)]
 
 
 def is_closed(connection: sqlite3.Connection) -> bool:
@@ -92,27 +92,27 @@ def test_a_query_without_exactly_one_usable_column_is_refused(
     database: str, opened: list[sqlite3.Connection], sql: str, complaint: str
 ) -> None:
     with pytest.raises(SourceError, match=complaint) as caught:
-        list(queried(sql, database))
+        list(queried(sql, database, Entry))
     assert "example.com" not in str(caught.value)
     assert [is_closed(connection) for connection in opened] == [True]
 
 
 def test_nothing_is_asked_before_the_first_row_is_wanted(database: str, opened: list[sqlite3.Connection]) -> None:
-    queried("SELECT email FROM people", database)
+    queried("SELECT email FROM people", database, Entry)
     assert opened == []
 
 
 def test_a_query_that_is_read_to_its_end_leaves_no_connection_open(
     database: str, opened: list[sqlite3.Connection]
 ) -> None:
-    list(queried("SELECT email FROM people", database))
+    list(queried("SELECT email FROM people", database, Entry))
     assert [is_closed(connection) for connection in opened] == [True]
 
 
 def test_a_query_that_is_left_half_way_leaves_no_connection_open(
     database: str, opened: list[sqlite3.Connection]
 ) -> None:
-    result = queried(MILLION, database)
+    result = queried(MILLION, database, Entry)
     assert next(result) == Entry(Kind.EMAIL, "0@example.com")
     result.close()
     assert [is_closed(connection) for connection in opened] == [True]
@@ -123,7 +123,7 @@ def test_a_query_that_fails_half_way_fails_and_leaves_no_connection_open(
 ) -> None:
     read: list[object] = []
     with pytest.raises(SourceUnavailableError, match=r"failed after 1[0-9],[05]00 rows: .*OperationalError"):
-        read.extend(queried(FAILS_HALF_WAY, database))
+        read.extend(queried(FAILS_HALF_WAY, database, Entry))
     assert [is_closed(connection) for connection in opened] == [True]
 
 
@@ -131,23 +131,26 @@ def test_a_query_that_cannot_be_run_leaves_no_connection_open(database: str, ope
     with pytest.raises(
         SourceUnavailableError, match="connection 'shop_db' failed: OperationalError: no such table: no"
     ):
-        list(queried("SELECT email FROM nobody", database))
+        list(queried("SELECT email FROM nobody", database, Entry))
     assert [is_closed(connection) for connection in opened] == [True]
 
 
 def test_a_row_that_the_driver_cannot_read_is_not_shown(database: str) -> None:
     with pytest.raises(SourceUnavailableError, match=r"failed( after 1 rows)?: OperationalError") as caught:
-        list(queried("SELECT CAST(x'ff' || email AS TEXT) AS email FROM people", database))
+        list(queried("SELECT CAST(x'ff' || email AS TEXT) AS email FROM people", database, Entry))
     assert "example" not in str(caught.value)
 
 
 def test_what_is_known_of_the_request_is_taken_along(database: str) -> None:
     sql = "SELECT 'GDPR' AS Regulation, day AS REQUEST_ID, name, email, day + 0.5 AS received_at FROM people"
-    assert list(queried(sql, database)) == [Entry(Kind.EMAIL, A, 1, 1.5, "GDPR"), Entry(Kind.EMAIL, B, 2, 2.5, "GDPR")]
+    assert list(queried(sql, database, Entry)) == [
+        Entry(Kind.EMAIL, A, 1, 1.5, "GDPR"),
+        Entry(Kind.EMAIL, B, 2, 2.5, "GDPR"),
+    ]
 
 
 def test_a_million_rows_take_no_more_memory_than_some_thousands(database: str) -> None:
-    result = queried(MILLION, database)
+    result = queried(MILLION, database, Entry)
     next(result)
     tracemalloc.start()
     try:
@@ -162,7 +165,7 @@ def test_a_million_rows_take_no_more_memory_than_some_thousands(database: str) -
 def test_a_connection_that_is_no_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps({"conn_type": "smtp"}))
     with pytest.raises(SourceError, match="Connection 'mail' is no database: its hook is SmtpHook"):
-        list(queried("SELECT 1 AS email", "mail"))
+        list(queried("SELECT 1 AS email", "mail", Entry))
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ def test_a_million_rows_are_read_no_further_when_the_plan_refuses(
 
     def counted() -> Iterator[object]:
         nonlocal read
-        for entry in queried(MILLION, database):
+        for entry in queried(MILLION, database, Entry):
             read += 1
             yield entry.raw
 
@@ -216,4 +219,4 @@ def test_a_plan_of_a_query_that_fails_half_way_is_no_plan(
     database: str, client: Callable[[Emulator], KlaviyoClient]
 ) -> None:
     with Emulator(limit_factor=100_000) as emulator, pytest.raises(SourceUnavailableError):
-        make_plan((entry.raw for entry in queried(FAILS_HALF_WAY, database)), client(emulator))
+        make_plan((entry.raw for entry in queried(FAILS_HALF_WAY, database, Entry)), client(emulator))

@@ -1,0 +1,41 @@
+"""Ask for page after page of a list, until there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from airflow_provider_klaviyo.api.conversation import Conversation
+from airflow_provider_klaviyo.api.diagnosis import ask
+from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
+from airflow_provider_klaviyo.api.wire import Answer, Page, Request
+
+__all__ = ["all_pages"]
+
+LONGEST_PAGINATION: Final = 1_000
+
+T = TypeVar("T")
+
+
+def all_pages(
+    request: Callable[[str | None], Request], read: Callable[[Answer], Page[T]], *, patience_seconds: float
+) -> Conversation[tuple[T, ...]]:
+    """Return what is on all pages of a list, in their order.
+
+    :param request: makes the request for the page of a cursor, None for the first.
+    :param read: reads a page.
+    :raises KlaviyoAnswerError: when the pages do not end, or come again.
+    """
+    items: list[T] = []
+    cursor: str | None = None
+    seen: set[str | None] = {None}
+    while True:
+        asked = request(cursor)
+        page = read((yield from ask(asked, patience_seconds=patience_seconds)))
+        items.extend(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return tuple(items)
+        if cursor in seen or len(seen) > LONGEST_PAGINATION:
+            raise KlaviyoAnswerError(f"the pages of {asked.endpoint} do not end")
+        seen.add(cursor)
