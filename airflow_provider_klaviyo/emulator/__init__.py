@@ -11,7 +11,7 @@ try:
     from airflow_provider_klaviyo.emulator.clock import ManualClock
     from airflow_provider_klaviyo.emulator.profiles import Profile
     from airflow_provider_klaviyo.emulator.server import Emulator
-    from airflow_provider_klaviyo.emulator.state import Account
+    from airflow_provider_klaviyo.emulator.tenants import Account
 except ModuleNotFoundError as error:
     error.msg = f"{error.msg}: the emulator needs pip install 'airflow-provider-klaviyo[emulator]'"
     raise

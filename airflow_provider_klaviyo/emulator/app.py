@@ -17,7 +17,8 @@ from airflow_provider_klaviyo.emulator.admin import admin_routes
 from airflow_provider_klaviyo.emulator.answers import Answer, RefusalError, not_found
 from airflow_provider_klaviyo.emulator.asking import Asked
 from airflow_provider_klaviyo.emulator.controls import Controls
-from airflow_provider_klaviyo.emulator.endpoints import ENDPOINTS, Endpoint
+from airflow_provider_klaviyo.emulator.endpoint import Endpoint
+from airflow_provider_klaviyo.emulator.endpoints import ENDPOINTS
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import Answer, Outcome
 from airflow_provider_klaviyo.emulator.asking import Asked
-from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES, Endpoint
+from airflow_provider_klaviyo.emulator.endpoint import Endpoint
+from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES
 from airflow_provider_klaviyo.emulator.faults import Fault
 from airflow_provider_klaviyo.emulator.gate import Gate
 from airflow_provider_klaviyo.emulator.journal import JournalledState
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.settings import Settings, draw_seconds
-from airflow_provider_klaviyo.emulator.state import Account, State
+from airflow_provider_klaviyo.emulator.state import State
+from airflow_provider_klaviyo.emulator.tenants import Account
 
 
 class Controls:
@@ -67,15 +69,8 @@ class Controls:
     ) -> str:
         """Store a person and return the profile id; identifiers need not be unique, ids do."""
         with self._lock:
-            profile = self._state.add_profile(
-                self._account_id(account),
-                self._clock(),
-                email=email,
-                phone_number=phone_number,
-                external_id=external_id,
-                new_id=profile_id,
-            )
-            return profile.id
+            attributes = {"email": email, "phone_number": phone_number, "external_id": external_id}
+            return self._state.add_profile(self._account_id(account), self._now(), attributes, profile_id).id
 
     def add_profiles(
         self, people: Iterable[Mapping[str, str | None]], account: Account | str | None = None
@@ -87,13 +82,13 @@ class Controls:
     def has_profile(self, profile_id: str) -> bool:
         """Whether the profile is there now, in whichever account."""
         with self._lock:
-            self._settle()
+            self._now()
             return any(tenant.profiles.get(profile_id) for tenant in self._state.tenants.values())
 
     def profiles(self, account: Account | str | None = None) -> list[Profile]:
         """Return the profiles of an account as they are now, oldest first."""
         with self._lock:
-            self._settle()
+            self._now()
             return list(self._state.tenants[self._account_id(account)].profiles)
 
     @property
@@ -112,14 +107,14 @@ class Controls:
     def deleted(self) -> set[str]:
         """The ids of the profiles that are gone."""
         with self._lock:
-            self._settle()
+            self._now()
             return set(self._state.deletions.gone)
 
     @property
     def pending(self) -> set[str]:
         """The ids of the profiles whose deletion was accepted and is not done."""
         with self._lock:
-            self._settle()
+            self._now()
             return set(self._state.deletions.pending)
 
     def calls(self, endpoint: str | None = None, status: Outcome | None = None) -> int:
@@ -131,7 +126,7 @@ class Controls:
     def report(self) -> dict[str, Any]:
         """Return what was asked, as JSON, without identifiers and keys."""
         with self._lock:
-            self._settle()
+            self._now()
             return self._state.report()
 
     def reset_counts(self) -> None:
@@ -142,7 +137,7 @@ class Controls:
     def forget_people(self) -> None:
         """Remove all profiles and all deletions; accounts, keys, faults, counts and quotas stay."""
         with self._lock:
-            self._state.forget_people()
+            self._state.happen("people forgotten")
 
     def fault(
         self,
@@ -161,18 +156,16 @@ class Controls:
         """
         _check_endpoint(endpoint)
         with self._lock:
-            self._settle()
+            now = self._now()
             account_id = None if account is None else self._account_id(account)
-            now = self._clock()
             self._state.faults.add(Fault(name, now, endpoint, account_id, times, probability, options))
 
     def clear_faults(self, name: str | None = None) -> None:
         """Let things go right again, all of them or one; deletions that were held then finish."""
         with self._lock:
-            self._settle()
+            self._now()
             self._state.faults.clear(name)
-            if name in {None, "deletions_never_finish"}:
-                self._state.deletions.release()
+            self._state.agenda.release(name)
 
     @property
     def faults(self) -> list[dict[str, Any]]:
@@ -186,8 +179,11 @@ class Controls:
             latency_seconds = draw_seconds(self._settings.latency_seconds, self._state.rng)
             return Gate(self._state, endpoint, asked, self._clock()).answer(), latency_seconds
 
-    def _settle(self) -> None:
-        self._state.settle(self._clock())
+    def _now(self) -> float:
+        """Return the time, once everything has happened that was due by then."""
+        now = self._clock()
+        self._state.settle(now)
+        return now
 
     def _account_id(self, account: Account | str | None) -> str:
         account_id = account.id if isinstance(account, Account) else account or self.account.id

@@ -17,9 +17,10 @@ from airflow_provider_klaviyo.emulator.answers import (
     throttled,
 )
 from airflow_provider_klaviyo.emulator.asking import Asked
-from airflow_provider_klaviyo.emulator.endpoints import Asking, Endpoint
+from airflow_provider_klaviyo.emulator.endpoint import Asking, Endpoint
 from airflow_provider_klaviyo.emulator.limits import Quota
-from airflow_provider_klaviyo.emulator.state import Key, State
+from airflow_provider_klaviyo.emulator.state import State
+from airflow_provider_klaviyo.emulator.tenants import Key
 
 _TARGET_TOO_LONG = 414
 

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
 from airflow_provider_klaviyo.emulator.answers import invalid
 from airflow_provider_klaviyo.emulator.asking import Asked
 
-DEFAULT_SIZE = 20
-MAX_SIZE = 100
 _PREFIX = b"position:"
+
+
+class Placed(Protocol):
+    """Something that has a place in a listing."""
+
+    @property
+    def position(self) -> int:
+        """The place, the same for ever."""
+
+
+PlacedT = TypeVar("PlacedT", bound=Placed)
+
+
+def first_page(ahead: Iterable[PlacedT], size: int) -> tuple[list[PlacedT], int | None]:
+    """Return the first `size` of what lies ahead, and the position at which the next page starts."""
+    page = list(islice(ahead, size + 1))
+    return page[:size], page[size].position if len(page) > size else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +41,11 @@ class PageRequest:
     start: int
 
     @classmethod
-    def parse(cls, parameters: Mapping[str, str]) -> PageRequest:
+    def parse(cls, parameters: Mapping[str, str], *, default: int, most: int) -> PageRequest:
         """Read the parameters, or refuse the request."""
-        size = parameters.get("page[size]", str(DEFAULT_SIZE))
-        if not (size.isascii() and size.isdigit() and 1 <= int(size) <= MAX_SIZE):
-            raise invalid(f"A page holds 1 to {MAX_SIZE} profiles.", parameter="page[size]")
+        size = parameters.get("page[size]", str(default))
+        if not (size.isascii() and size.isdigit() and 1 <= int(size) <= most):
+            raise invalid(f"A page has a size from 1 to {most}.", parameter="page[size]")
         cursor = parameters.get("page[cursor]")
         return cls(int(size), 0 if cursor is None else _position(cursor))
 

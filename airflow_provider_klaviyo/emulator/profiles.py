@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from random import Random
 
 from airflow_provider_klaviyo.emulator.filters import Filter
+from airflow_provider_klaviyo.emulator.paging import first_page
 
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
-_ULID_PAIRS = 13
-_ULID_RANDOM_BITS = 80
+IDENTIFIERS = ("email", "phone_number", "external_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +19,16 @@ class Profile:
     """A person as Klaviyo keeps them; `created` is a Unix time, `position` the place in every listing."""
 
     id: str
-    email: str | None
-    phone_number: str | None
-    external_id: str | None
     created: float
     position: int
+    email: str | None = None
+    phone_number: str | None = None
+    external_id: str | None = None
 
-
-def profile_id(created: float, rng: Random) -> str:
-    """Return a new id: 26 characters, the first ten of which tell the time."""
-    number = (int(created * 1000) << _ULID_RANDOM_BITS) | rng.getrandbits(_ULID_RANDOM_BITS)
-    return "".join(_PAIRS[(number >> shift) & 1023] for shift in range(10 * (_ULID_PAIRS - 1), -1, -10))
+    @property
+    def identifiers(self) -> dict[str, str]:
+        """By which the profile can be found, besides its id."""
+        return {field: value for field in IDENTIFIERS if (value := getattr(self, field))}
 
 
 class ProfileStore:
@@ -43,11 +38,7 @@ class ProfileStore:
         self._listing: list[Profile | None] = []
         self._by_id: dict[str, Profile] = {}
         # A value is nearly always held by one profile: a tuple of one costs less than a list or a set.
-        self._holders: dict[str, dict[str, tuple[Profile, ...]]] = {
-            "email": {},
-            "phone_number": {},
-            "external_id": {},
-        }
+        self._holders: dict[str, dict[str, tuple[Profile, ...]]] = {field: {} for field in IDENTIFIERS}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -63,19 +54,19 @@ class ProfileStore:
         self,
         profile_id: str,
         *,
-        email: str | None,
-        phone_number: str | None,
-        external_id: str | None,
         created: float,
+        email: str | None = None,
+        phone_number: str | None = None,
+        external_id: str | None = None,
     ) -> Profile:
         """Store a profile; e-mails are kept in lower case."""
         if profile_id in self._by_id:
             raise ValueError(f"There is a profile {profile_id} already.")
         email = email.lower() if email else None
-        profile = Profile(profile_id, email, phone_number, external_id, created, len(self._listing))
+        profile = Profile(profile_id, created, len(self._listing), email, phone_number, external_id)
         self._listing.append(profile)
         self._by_id[profile_id] = profile
-        for field, value in _indexed(profile):
+        for field, value in profile.identifiers.items():
             holders = self._holders[field]
             holders[value] = (*holders.get(value, ()), profile)
         return profile
@@ -86,7 +77,7 @@ class ProfileStore:
         if profile is None:
             return None
         self._listing[profile.position] = None
-        for field, value in _indexed(profile):
+        for field, value in profile.identifiers.items():
             rest = tuple(other for other in self._holders[field][value] if other is not profile)
             if rest:
                 self._holders[field][value] = rest
@@ -110,21 +101,10 @@ class ProfileStore:
             ahead = (profile for profile in listed if profile is not None)
         else:
             ahead = (profile for profile in self.matching(wanted) if profile.position >= start)
-        page = list(islice(ahead, size + 1))
-        following = page[size].position if len(page) > size else None
-        return page[:size], following
+        return first_page(ahead, size)
 
     def _holding(self, field: str, value: str) -> tuple[Profile, ...]:
         if field == "id":
             profile = self._by_id.get(value)
             return (profile,) if profile else ()
         return self._holders[field].get(value, ())
-
-
-def _indexed(profile: Profile) -> Iterator[tuple[str, str]]:
-    if profile.email:
-        yield "email", profile.email
-    if profile.phone_number:
-        yield "phone_number", profile.phone_number
-    if profile.external_id:
-        yield "external_id", profile.external_id

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from airflow_provider_klaviyo.emulator import Emulator
-from airflow_provider_klaviyo.emulator.state import SCOPES
+from airflow_provider_klaviyo.emulator.tenants import SCOPES
 
 Ask = Callable[..., httpx.Response]
 Take = Callable[[httpx.Response], dict[str, Any]]

@@ -1,0 +1,73 @@
+"""What can happen to an emulated Klaviyo: each from plain facts, so that a journal can let it happen once more.
+
+The facts are what JSON can hold, and whatever is left to dice is decided before. Those in which somebody takes part
+who is not there any more come to nothing: a journal knows no faults, and one of them may have kept somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_klaviyo.emulator.profiles import Profile
+from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT
+from airflow_provider_klaviyo.emulator.tenants import Account, Key, Tenant, scopes_of
+
+if TYPE_CHECKING:
+    from airflow_provider_klaviyo.emulator.state import State
+
+
+def _account(
+    state: State, *, account_id: str, organization_name: str, key: str, scopes: list[str] | None = None
+) -> Account:
+    """Open an account with one key."""
+    if account_id in state.tenants or account_id == NO_ACCOUNT:
+        raise ValueError(f"There is an account {account_id} already.")
+    account = Account(account_id, organization_name, key)
+    state.tenants[account_id] = Tenant(account)
+    try:
+        _key(state, account_id=account_id, key=key, scopes=scopes)
+    except ValueError:
+        del state.tenants[account_id]
+        raise
+    return account
+
+
+def _key(state: State, *, account_id: str, key: str, scopes: list[str] | None = None) -> None:
+    """Grant a key to an account."""
+    if not key.startswith("pk_"):
+        raise ValueError("A private key begins with pk_.")
+    if key in state.keys:
+        raise ValueError("There is such a key already.")
+    state.keys[key] = Key(state.tenants[account_id], scopes_of(scopes))
+
+
+def _profile(state: State, *, account_id: str, now: float, new_id: str, **attributes: Any) -> Profile:
+    """Store a person."""
+    return state.tenants[account_id].profiles.add(new_id, created=now, **attributes)
+
+
+def _deletion(state: State, *, account_id: str, profile_ids: list[str], now: float, seconds: float) -> None:
+    """Accept the deletion of profiles that are to go so many seconds later."""
+    for profile_id in profile_ids:
+        profile = state.tenants[account_id].profiles.get(profile_id)
+        if profile is not None and state.deletions.request(account_id, profile_id):
+            state.agenda.put(now + seconds, partial(state.finish_deletion, account_id, profile))
+    state.counts.deletion(account_id)
+
+
+def _people_forgotten(state: State) -> None:
+    """Remove everybody, and everything that was to happen to them."""
+    for tenant in state.tenants.values():
+        tenant.forget_people()
+    state.forget_what_is_due()
+
+
+HAPPENINGS: Mapping[str, Callable[..., Any]] = {
+    "account": _account,
+    "key": _key,
+    "profile": _profile,
+    "deletion": _deletion,
+    "people forgotten": _people_forgotten,
+}

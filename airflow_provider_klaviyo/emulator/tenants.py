@@ -1,0 +1,64 @@
+"""Accounts, and everything that belongs to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_klaviyo.emulator.limits import Quota
+from airflow_provider_klaviyo.emulator.profiles import Profile, ProfileStore
+
+SCOPES = frozenset(
+    {
+        "accounts:read",
+        "data-privacy:write",
+        "events:read",
+        "lists:read",
+        "profiles:read",
+        "profiles:write",
+        "segments:read",
+        "subscriptions:read",
+        "subscriptions:write",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant of Klaviyo, and the first of its keys."""
+
+    id: str
+    organization_name: str
+    key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Tenant:
+    """Everything that belongs to one account."""
+
+    account: Account
+    profiles: ProfileStore = field(default_factory=ProfileStore)
+    quotas: dict[str, Quota] = field(default_factory=dict)
+
+    def erase(self, profile_id: str) -> Profile | None:
+        """Forget a person, and return who it was."""
+        return self.profiles.remove(profile_id)
+
+    def forget_people(self) -> None:
+        """Forget everybody."""
+        self.profiles = ProfileStore()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose key it is, and what it may do."""
+
+    tenant: Tenant
+    scopes: frozenset[str]
+
+
+def scopes_of(scopes: list[str] | None) -> frozenset[str]:
+    """Return the scopes with these names, all of them for None; refuse one that there is not."""
+    granted = SCOPES if scopes is None else frozenset(scopes)
+    if unknown := granted - SCOPES:
+        raise ValueError(f"There is no scope {', '.join(sorted(unknown))}.")
+    return granted
