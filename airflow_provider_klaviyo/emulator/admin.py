@@ -90,12 +90,34 @@ def _reset(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> 
     return {}
 
 
+def _add_list(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"list_id": controls.add_list(**body)}
+
+
+def _add_segment(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"segment_id": controls.add_segment(**body)}
+
+
+def _add_to_list(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.add_to_list(**body)
+    return {}
+
+
+def _add_to_segment(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.add_to_segment(**body)
+    return {}
+
+
 _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("GET", "profiles", _list_profiles),
     ("POST", "profiles", _add_profiles),
     ("GET", "accounts", _list_accounts),
     ("POST", "accounts", _add_account),
     ("POST", "keys", _add_key),
+    ("POST", "lists", _add_list),
+    ("POST", "lists/members", _add_to_list),
+    ("POST", "segments", _add_segment),
+    ("POST", "segments/members", _add_to_segment),
     ("GET", "report", _report),
     ("GET", "deletions", _deletions),
     ("GET", "faults", _list_faults),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from random import Random
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import Answer, Outcome
@@ -14,25 +11,13 @@ from airflow_provider_klaviyo.emulator.endpoint import Endpoint
 from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES
 from airflow_provider_klaviyo.emulator.faults import Fault
 from airflow_provider_klaviyo.emulator.gate import Gate
-from airflow_provider_klaviyo.emulator.journal import JournalledState
-from airflow_provider_klaviyo.emulator.profiles import Profile
-from airflow_provider_klaviyo.emulator.settings import Settings, draw_seconds
-from airflow_provider_klaviyo.emulator.state import State
+from airflow_provider_klaviyo.emulator.people_controls import PeopleControls
+from airflow_provider_klaviyo.emulator.settings import draw_seconds
 from airflow_provider_klaviyo.emulator.tenants import Account
 
 
-class Controls:
-    """The state of an emulator, with a lock, a clock and, if it is to outlive its process, a journal."""
-
-    def __init__(
-        self, settings: Settings, *, seed: int | None, clock: Callable[[], float], journal: Path | None = None
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._lock = threading.RLock()
-        rng = Random(seed)  # noqa: S311 - dice, not secrets
-        self._state = State(settings, rng) if journal is None else JournalledState(settings, rng, journal)
-        self.account: Account
+class Controls(PeopleControls):
+    """All controls."""
 
     def add_account(
         self,
@@ -58,38 +43,6 @@ class Controls:
         """Make one more key for an account and return it; it shares the quota of the others."""
         with self._lock:
             return self._state.add_key(self._account_id(account), key=key, scopes=scopes)
-
-    def add_profile(
-        self,
-        email: str | None = None,
-        phone_number: str | None = None,
-        external_id: str | None = None,
-        profile_id: str | None = None,
-        account: Account | str | None = None,
-    ) -> str:
-        """Store a person and return the profile id; identifiers need not be unique, ids do."""
-        with self._lock:
-            attributes = {"email": email, "phone_number": phone_number, "external_id": external_id}
-            return self._state.add_profile(self._account_id(account), self._now(), attributes, profile_id).id
-
-    def add_profiles(
-        self, people: Iterable[Mapping[str, str | None]], account: Account | str | None = None
-    ) -> list[str]:
-        """Store many people, each with any of `email`, `phone_number`, `external_id`, `profile_id`."""
-        with self._lock:
-            return [self.add_profile(**person, account=account) for person in people]
-
-    def has_profile(self, profile_id: str) -> bool:
-        """Whether the profile is there now, in whichever account."""
-        with self._lock:
-            self._now()
-            return any(tenant.profiles.get(profile_id) for tenant in self._state.tenants.values())
-
-    def profiles(self, account: Account | str | None = None) -> list[Profile]:
-        """Return the profiles of an account as they are now, oldest first."""
-        with self._lock:
-            self._now()
-            return list(self._state.tenants[self._account_id(account)].profiles)
 
     @property
     def accounts(self) -> list[Account]:
@@ -134,11 +87,6 @@ class Controls:
         with self._lock:
             self._state.reset_counts()
 
-    def forget_people(self) -> None:
-        """Remove all profiles and all deletions; accounts, keys, faults, counts and quotas stay."""
-        with self._lock:
-            self._state.happen("people forgotten")
-
     def fault(
         self,
         name: str,
@@ -178,18 +126,6 @@ class Controls:
         with self._lock:
             latency_seconds = draw_seconds(self._settings.latency_seconds, self._state.rng)
             return Gate(self._state, endpoint, asked, self._clock()).answer(), latency_seconds
-
-    def _now(self) -> float:
-        """Return the time, once everything has happened that was due by then."""
-        now = self._clock()
-        self._state.settle(now)
-        return now
-
-    def _account_id(self, account: Account | str | None) -> str:
-        account_id = account.id if isinstance(account, Account) else account or self.account.id
-        if account_id not in self._state.tenants:
-            raise ValueError("There is no such account.")
-        return account_id
 
 
 def _check_endpoint(name: str | None) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import invalid
+from airflow_provider_klaviyo.emulator.groups import Group, Kind
 from airflow_provider_klaviyo.emulator.profiles import Profile
 
 _ALWAYS_NULL = ("first_name", "image", "last_event_date", "last_name", "locale", "organization", "title")
@@ -14,6 +15,10 @@ _ALWAYS_NULL = ("first_name", "image", "last_event_date", "last_name", "locale",
 PROFILE_FIELDS = frozenset(
     {"created", "email", "external_id", "id", "location", "phone_number", "properties", "updated"} | set(_ALWAYS_NULL)
 )
+GROUP_FIELDS: Mapping[Kind, frozenset[str]] = {
+    "list": frozenset({"created", "id", "name", "opt_in_process", "updated"}),
+    "segment": frozenset({"created", "id", "is_active", "is_processing", "is_starred", "name", "updated"}),
+}
 ACCOUNT_FIELDS = frozenset(
     {
         "contact_information",
@@ -41,7 +46,7 @@ def sparse_fields(parameters: Mapping[str, str], kind: str, known: Collection[st
 
 def profile(profile: Profile, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
     """Return a profile."""
-    created = datetime.fromtimestamp(profile.created, UTC).isoformat()
+    created = instant(profile.created)
     attributes: dict[str, Any] = {
         "email": profile.email,
         "phone_number": profile.phone_number,
@@ -57,10 +62,25 @@ def profile(profile: Profile, base_url: str, fields: frozenset[str] | None) -> d
         "type": "profile",
         "id": profile.id,
         "attributes": _cut(attributes, fields),
-        "relationships": {
-            name: {"links": {"self": f"{own}relationships/{name}/", "related": f"{own}{name}/"}}
-            for name in ("lists", "segments")
-        },
+        "relationships": _relationships(own, "lists", "segments"),
+        "links": {"self": own},
+    }
+
+
+def group(group: Group, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return a list or a segment."""
+    created = instant(group.created)
+    attributes: dict[str, Any] = {"name": group.name, "created": created, "updated": created}
+    if group.kind == "list":
+        attributes["opt_in_process"] = "single_opt_in"
+    else:
+        attributes |= {"is_active": True, "is_processing": False, "is_starred": False}
+    own = f"{base_url}/api/{group.kind}s/{group.id}/"
+    return {
+        "type": group.kind,
+        "id": group.id,
+        "attributes": _cut(attributes, fields),
+        "relationships": _relationships(own, "profiles", "tags", "flow-triggers"),
         "links": {"self": own},
     }
 
@@ -88,6 +108,15 @@ def account(account_id: str, organization_name: str, base_url: str, fields: froz
         "attributes": _cut(attributes, fields),
         "links": {"self": f"{base_url}/api/accounts/{account_id}/"},
     }
+
+
+def instant(at: float) -> str:
+    """Return a Unix time as Klaviyo writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def _relationships(own: str, *names: str) -> dict[str, Any]:
+    return {name: {"links": {"self": f"{own}relationships/{name}/", "related": f"{own}{name}/"}} for name in names}
 
 
 def _cut(attributes: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from airflow_provider_klaviyo.emulator.account_endpoint import get_account
 from airflow_provider_klaviyo.emulator.endpoint import Endpoint
+from airflow_provider_klaviyo.emulator.group_endpoints import get_profile_lists, get_profile_segments
 from airflow_provider_klaviyo.emulator.limits import Limit
 from airflow_provider_klaviyo.emulator.profile_endpoints import get_profile, get_profiles, profile_deletion
 
@@ -21,6 +22,22 @@ ENDPOINTS = (
     ),
     Endpoint("get_profiles", "GET", "/api/profiles", ("profiles:read",), Limit(75, 750), get_profiles),
     Endpoint("get_profile", "GET", "/api/profiles/{id}", ("profiles:read",), Limit(75, 750), get_profile),
+    Endpoint(
+        "get_profile_lists",
+        "GET",
+        "/api/profiles/{id}/lists",
+        ("lists:read", "profiles:read"),
+        Limit(3, 60),
+        get_profile_lists,
+    ),
+    Endpoint(
+        "get_profile_segments",
+        "GET",
+        "/api/profiles/{id}/segments",
+        ("segments:read", "profiles:read"),
+        Limit(3, 60),
+        get_profile_segments,
+    ),
     Endpoint("get_account", "GET", "/api/accounts", ("accounts:read",), Limit(1, 15), get_account),
 )
 

@@ -35,14 +35,17 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "redirect": {"to": ELSEWHERE},
 }
 
-# Faults that are about one endpoint only: naming another one would be a test that tests nothing.
-ABOUT: Mapping[str, str] = {
-    "deletion_refused": "profile_deletion",
-    "deletions_never_finish": "profile_deletion",
-    "profiles_return": "profile_deletion",
-    "unasked_profile": "get_profiles",
-    "foreign_next_link": "get_profiles",
-    "endless_pages": "get_profiles",
+_DELETION = frozenset({"profile_deletion"})
+_LISTINGS = frozenset({"get_profiles", "get_profile_lists", "get_profile_segments"})
+
+# Faults that are about some endpoints only: naming another one would be a test that tests nothing.
+ABOUT: Mapping[str, frozenset[str]] = {
+    "deletion_refused": _DELETION,
+    "deletions_never_finish": _DELETION,
+    "profiles_return": _DELETION,
+    "unasked_profile": frozenset({"get_profiles"}),
+    "foreign_next_link": _LISTINGS,
+    "endless_pages": _LISTINGS,
 }
 
 _MINUTE = 60.0
@@ -69,8 +72,9 @@ class Fault:
         if unknown:
             known = ", ".join(FAULTS[self.name]) or "none"
             raise ValueError(f"{self.name} has no option {', '.join(unknown)}; its options: {known}.")
-        if self.endpoint not in {None, ABOUT.get(self.name, self.endpoint)}:
-            raise ValueError(f"{self.name} is about {ABOUT[self.name]}, not about {self.endpoint}.")
+        about = ABOUT.get(self.name)
+        if about is not None and self.endpoint is not None and self.endpoint not in about:
+            raise ValueError(f"{self.name} is about {', '.join(sorted(about))}, not about {self.endpoint}.")
         if not 0 <= self.probability <= 1:
             raise ValueError("probability is a number from 0 to 1.")
         if self.times is not None and self.times < 1:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_klaviyo.emulator.groups import Kind
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT
 from airflow_provider_klaviyo.emulator.tenants import Account, Key, Tenant, scopes_of
@@ -57,6 +58,18 @@ def _deletion(state: State, *, account_id: str, profile_ids: list[str], now: flo
     state.counts.deletion(account_id)
 
 
+def _group(state: State, *, account_id: str, kind: Kind, group_id: str, name: str, now: float) -> None:
+    """Make a list or a segment."""
+    state.tenants[account_id].groups.add(kind, group_id, name, now)
+
+
+def _member(state: State, *, account_id: str, profile_id: str, group_id: str, **_: object) -> None:
+    """Put somebody into a list or a segment."""
+    tenant = state.tenants[account_id]
+    if tenant.profiles.get(profile_id) is not None:
+        tenant.groups.join(profile_id, group_id)
+
+
 def _people_forgotten(state: State) -> None:
     """Remove everybody, and everything that was to happen to them."""
     for tenant in state.tenants.values():
@@ -69,5 +82,7 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "key": _key,
     "profile": _profile,
     "deletion": _deletion,
+    "group": _group,
+    "member": _member,
     "people forgotten": _people_forgotten,
 }

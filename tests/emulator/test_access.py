@@ -54,6 +54,10 @@ def test_a_wrong_key_is_a_401(
         ("GET", "/api/accounts", "accounts:read"),
         ("GET", "/api/profiles", "profiles:read"),
         ("GET", "/api/profiles/X", "profiles:read"),
+        ("GET", "/api/profiles/X/lists", "lists:read"),
+        ("GET", "/api/profiles/X/lists", "profiles:read"),
+        ("GET", "/api/profiles/X/segments", "segments:read"),
+        ("GET", "/api/profiles/X/segments", "profiles:read"),
         ("POST", "/api/data-privacy-deletion-jobs", "data-privacy:write"),
     ],
 )

@@ -85,6 +85,16 @@ def test_accounts_and_keys_can_be_added(emulator: Emulator, control: httpx.Clien
     assert [one["id"] for one in listed] == [emulator.account.id, account["id"]]
 
 
+def test_people_can_be_put_into_lists_and_segments(
+    emulator: Emulator, control: httpx.Client, api: httpx.Client
+) -> None:
+    ada = emulator.add_profile("ada@example.com")
+    for kind in ("list", "segment"):
+        group_id = control.post(f"/{kind}s", json={"name": "Everybody"}).json()[f"{kind}_id"]
+        assert control.post(f"/{kind}s/members", json={"profile_id": ada, f"{kind}_id": group_id}).json() == {}
+        assert api.get(f"/api/profiles/{ada}/{kind}s").json()["data"][0]["id"] == group_id
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -94,6 +104,7 @@ def test_accounts_and_keys_can_be_added(emulator: Emulator, control: httpx.Clien
         ("/profiles", {"profiles": [{"shoe_size": 44}]}),
         ("/profiles", []),
         ("/keys", {"account": "nobody"}),
+        ("/lists/members", {"profile_id": "nobody", "list_id": "nothing"}),
     ],
 )
 def test_nonsense_is_a_400_with_a_reason(control: httpx.Client, path: str, body: object) -> None:

@@ -72,6 +72,26 @@ def test_deletions_are_counted_and_finish_when_they_were_due(
     assert begin().deleted == {ada, bob}
 
 
+def test_lists_and_segments_have_their_members_again(
+    begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
+) -> None:
+    first = begin()
+    ada, bob = first.add_profile("ada@example.com"), first.add_profile("bob@example.com")
+    newsletter, buyers = first.add_list("Newsletter"), first.add_segment("Buyers")
+    first.add_to_list(ada, newsletter)
+    first.add_to_list(bob, newsletter)
+    first.add_to_segment(bob, buyers)
+    erase(connect(first), id=ada)
+    clock.advance(1)
+
+    second = begin()
+
+    client = connect(second)
+    assert client.get(f"/api/profiles/{ada}/lists").status_code == 404
+    for path, group_id in (("lists", newsletter), ("segments", buyers)):
+        assert [one["id"] for one in client.get(f"/api/profiles/{bob}/{path}").json()["data"]] == [group_id]
+
+
 def test_somebody_can_be_added_again_who_is_gone(
     begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
 ) -> None:

@@ -1,0 +1,85 @@
+"""The controls that are about people: who is there, and in which lists and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from airflow_provider_klaviyo.emulator.groups import Kind
+from airflow_provider_klaviyo.emulator.ids import letters
+from airflow_provider_klaviyo.emulator.profiles import Profile
+from airflow_provider_klaviyo.emulator.steering import Steering
+from airflow_provider_klaviyo.emulator.tenants import Account
+
+
+class PeopleControls(Steering):
+    """Who is there, and what of them."""
+
+    def add_profile(
+        self,
+        email: str | None = None,
+        phone_number: str | None = None,
+        external_id: str | None = None,
+        profile_id: str | None = None,
+        account: Account | str | None = None,
+    ) -> str:
+        """Store a person and return the profile id; identifiers need not be unique, ids do."""
+        with self._lock:
+            attributes = {"email": email, "phone_number": phone_number, "external_id": external_id}
+            return self._state.add_profile(self._account_id(account), self._now(), attributes, profile_id).id
+
+    def add_profiles(
+        self, people: Iterable[Mapping[str, str | None]], account: Account | str | None = None
+    ) -> list[str]:
+        """Store many people, each with any of `email`, `phone_number`, `external_id`, `profile_id`."""
+        with self._lock:
+            return [self.add_profile(**person, account=account) for person in people]
+
+    def has_profile(self, profile_id: str) -> bool:
+        """Whether the profile is there now, in whichever account."""
+        with self._lock:
+            self._now()
+            return any(tenant.profiles.get(profile_id) for tenant in self._state.tenants.values())
+
+    def profiles(self, account: Account | str | None = None) -> list[Profile]:
+        """Return the profiles of an account as they are now, oldest first."""
+        with self._lock:
+            self._now()
+            return list(self._tenant(account).profiles)
+
+    def forget_people(self) -> None:
+        """Remove all profiles and all deletions; accounts, keys, lists, faults, counts and quotas stay."""
+        with self._lock:
+            self._state.happen("people forgotten")
+
+    def add_list(self, name: str, account: Account | str | None = None) -> str:
+        """Make a list and return its id."""
+        return self._add_group("list", name, account)
+
+    def add_segment(self, name: str, account: Account | str | None = None) -> str:
+        """Make a segment and return its id."""
+        return self._add_group("segment", name, account)
+
+    def add_to_list(self, profile_id: str, list_id: str) -> None:
+        """Put somebody into a list of the same account; more than once is once."""
+        self._join("list", profile_id, list_id)
+
+    def add_to_segment(self, profile_id: str, segment_id: str) -> None:
+        """Put somebody into a segment of the same account; more than once is once."""
+        self._join("segment", profile_id, segment_id)
+
+    def _add_group(self, kind: Kind, name: str, account: Account | str | None) -> str:
+        with self._lock:
+            group_id = letters(6, self._state.rng)
+            facts = {"account_id": self._account_id(account), "kind": kind, "group_id": group_id, "name": name}
+            self._state.happen("group", **facts, now=self._now())
+            return group_id
+
+    def _join(self, kind: Kind, profile_id: str, group_id: str) -> None:
+        with self._lock:
+            now = self._now()
+            tenant = self._tenant_with(profile_id)
+            group = tenant.groups.get(group_id)
+            if group is None or group.kind != kind:
+                raise ValueError(f"There is no such {kind} in the account of the profile.")
+            facts = {"account_id": tenant.account.id, "profile_id": profile_id, "group_id": group_id}
+            self._state.happen("member", **facts, now=now)
