@@ -108,6 +108,10 @@ def _add_to_segment(controls: Controls, body: dict[str, Any], _query: dict[str, 
     return {}
 
 
+def _add_event(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"event_id": controls.add_event(**body)}
+
+
 _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("GET", "profiles", _list_profiles),
     ("POST", "profiles", _add_profiles),
@@ -118,6 +122,7 @@ _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("POST", "lists/members", _add_to_list),
     ("POST", "segments", _add_segment),
     ("POST", "segments/members", _add_to_segment),
+    ("POST", "events", _add_event),
     ("GET", "report", _report),
     ("GET", "deletions", _deletions),
     ("GET", "faults", _list_faults),

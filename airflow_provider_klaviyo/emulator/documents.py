@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import invalid
+from airflow_provider_klaviyo.emulator.events import Event, Metric
 from airflow_provider_klaviyo.emulator.groups import Group, Kind
 from airflow_provider_klaviyo.emulator.profiles import Profile
 
@@ -19,6 +20,8 @@ GROUP_FIELDS: Mapping[Kind, frozenset[str]] = {
     "list": frozenset({"created", "id", "name", "opt_in_process", "updated"}),
     "segment": frozenset({"created", "id", "is_active", "is_processing", "is_starred", "name", "updated"}),
 }
+EVENT_FIELDS = frozenset({"datetime", "event_properties", "id", "timestamp", "uuid"})
+METRIC_FIELDS = frozenset({"created", "id", "integration", "name", "updated"})
 ACCOUNT_FIELDS = frozenset(
     {
         "contact_information",
@@ -81,6 +84,42 @@ def group(group: Group, base_url: str, fields: frozenset[str] | None) -> dict[st
         "id": group.id,
         "attributes": _cut(attributes, fields),
         "relationships": _relationships(own, "profiles", "tags", "flow-triggers"),
+        "links": {"self": own},
+    }
+
+
+def event(event: Event, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return an event; one of somebody who is gone is nobody's."""
+    at = int(event.at)
+    attributes = {
+        "timestamp": at,
+        "datetime": instant(at),
+        "event_properties": dict(event.properties),
+        "uuid": event.uuid,
+    }
+    own = f"{base_url}/api/events/{event.id}/"
+    relationships = _relationships(own, "profile", "metric")
+    relationships["profile"]["data"] = event.profile_id and {"type": "profile", "id": event.profile_id}
+    relationships["metric"]["data"] = {"type": "metric", "id": event.metric.id}
+    return {
+        "type": "event",
+        "id": event.id,
+        "attributes": _cut(attributes, fields),
+        "relationships": relationships,
+        "links": {"self": own},
+    }
+
+
+def metric(metric: Metric, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return a metric."""
+    created = instant(metric.created)
+    attributes = {"name": metric.name, "created": created, "updated": created, "integration": None}
+    own = f"{base_url}/api/metrics/{metric.id}/"
+    return {
+        "type": "metric",
+        "id": metric.id,
+        "attributes": _cut(attributes, fields),
+        "relationships": _relationships(own, "flow-triggers"),
         "links": {"self": own},
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import Answer, document, invalid, not_found
 from airflow_provider_klaviyo.emulator.asking import Asked
-from airflow_provider_klaviyo.emulator.filters import Filter, FilterError
+from airflow_provider_klaviyo.emulator.filters import FIELDS, OPERATORS, Filter, FilterError
 from airflow_provider_klaviyo.emulator.limits import Limit
 from airflow_provider_klaviyo.emulator.paging import PageRequest
 from airflow_provider_klaviyo.emulator.profiles import Profile
@@ -38,12 +38,15 @@ class Asking:
             raise not_found(f"A profile with id {profile_id} does not exist.")
         return profile
 
-    def filter(self, text: str | None) -> Filter | None:
+    def filter(
+        self, text: str | None, *, fields: Collection[str] = FIELDS, operators: Collection[str] = OPERATORS
+    ) -> Filter | None:
         """Return the filter that was given, or refuse the request."""
         if text is None:
             return None
         try:
-            return Filter.parse(text, max_values=self.state.settings.max_values_per_filter)
+            most = self.state.settings.max_values_per_filter
+            return Filter.parse(text, max_values=most, fields=fields, operators=operators)
         except FilterError as exc:
             raise invalid(str(exc), parameter="filter") from exc
 

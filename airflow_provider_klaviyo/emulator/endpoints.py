@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from airflow_provider_klaviyo.emulator.account_endpoint import get_account
 from airflow_provider_klaviyo.emulator.endpoint import Endpoint
+from airflow_provider_klaviyo.emulator.event_endpoint import get_events
 from airflow_provider_klaviyo.emulator.group_endpoints import get_profile_lists, get_profile_segments
 from airflow_provider_klaviyo.emulator.limits import Limit
 from airflow_provider_klaviyo.emulator.profile_endpoints import get_profile, get_profiles, profile_deletion
@@ -38,6 +39,7 @@ ENDPOINTS = (
         Limit(3, 60),
         get_profile_segments,
     ),
+    Endpoint("get_events", "GET", "/api/events", ("events:read",), Limit(350, 3500), get_events),
     Endpoint("get_account", "GET", "/api/accounts", ("accounts:read",), Limit(1, 15), get_account),
 )
 

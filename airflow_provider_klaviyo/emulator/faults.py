@@ -36,7 +36,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 _DELETION = frozenset({"profile_deletion"})
-_LISTINGS = frozenset({"get_profiles", "get_profile_lists", "get_profile_segments"})
+_LISTINGS = frozenset({"get_profiles", "get_profile_lists", "get_profile_segments", "get_events"})
 
 # Faults that are about some endpoints only: naming another one would be a test that tests nothing.
 ABOUT: Mapping[str, frozenset[str]] = {

@@ -6,9 +6,12 @@ Strict on purpose: a client that quotes wrongly is told so here, and not by an e
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 FIELDS = ("id", "email", "phone_number", "external_id")
+EVENT_FIELDS = ("metric_id", "profile_id")
+OPERATORS = ("equals", "any")
 
 _CALL = re.compile(r"(?P<operator>[a-z-]+)\((?P<field>[a-z_]+),(?P<argument>.*)\)", re.DOTALL)
 _STRING = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
@@ -21,19 +24,28 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Profiles whose `field` is one of `values`."""
+    """Profiles, or events, whose `field` is one of `values`."""
 
     field: str
     values: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str, *, max_values: int) -> Filter:
+    def parse(
+        cls,
+        text: str,
+        *,
+        max_values: int,
+        fields: Collection[str] = FIELDS,
+        operators: Collection[str] = OPERATORS,
+    ) -> Filter:
         """Read a filter, or raise `FilterError`."""
         call = _CALL.fullmatch(text)
         if call is None:
             raise FilterError('A filter looks like equals(field,"value") or any(field,["value","value"]).')
-        if call["field"] not in FIELDS:
-            raise FilterError(f"The fields that can be filtered are {', '.join(FIELDS)}.")
+        if call["field"] not in fields:
+            raise FilterError(f"The fields that can be filtered are {', '.join(fields)}.")
+        if call["operator"] not in operators:
+            raise FilterError(f"The operators are {', '.join(operators)}.")
         values = _values(call["operator"], call["argument"])
         if len(values) > max_values:
             raise FilterError(f"At most {max_values} values can be given, not {len(values)}.")
@@ -41,16 +53,12 @@ class Filter:
 
 
 def _values(operator: str, argument: str) -> tuple[str, ...]:
-    match operator:
-        case "equals":
-            value, end = _string(argument, 0)
-            if end != len(argument):
-                raise FilterError("equals takes exactly one string in double quotes.")
-            return (value,)
-        case "any":
-            return _list(argument)
-        case _:
-            raise FilterError("The operators are equals and any.")
+    if operator == "any":
+        return _list(argument)
+    value, end = _string(argument, 0)
+    if end != len(argument):
+        raise FilterError("equals takes exactly one string in double quotes.")
+    return (value,)
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_klaviyo.emulator.events import Metric
 from airflow_provider_klaviyo.emulator.groups import Kind
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT
@@ -70,6 +71,25 @@ def _member(state: State, *, account_id: str, profile_id: str, group_id: str, **
         tenant.groups.join(profile_id, group_id)
 
 
+def _event(
+    state: State,
+    *,
+    account_id: str,
+    profile_id: str,
+    metric: str,
+    metric_id: str,
+    event_id: str,
+    uuid: str,
+    properties: dict[str, Any],
+    at: float,
+    now: float,
+) -> None:
+    """Let somebody do something, perhaps for the first time of all."""
+    tenant = state.tenants[account_id]
+    if tenant.profiles.get(profile_id) is not None:
+        tenant.events.add(Metric(metric_id, metric, now), event_id, uuid, profile_id, at, properties)
+
+
 def _people_forgotten(state: State) -> None:
     """Remove everybody, and everything that was to happen to them."""
     for tenant in state.tenants.values():
@@ -84,5 +104,6 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "deletion": _deletion,
     "group": _group,
     "member": _member,
+    "event": _event,
     "people forgotten": _people_forgotten,
 }

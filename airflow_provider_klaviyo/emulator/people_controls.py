@@ -1,8 +1,10 @@
-"""The controls that are about people: who is there, and in which lists and segments."""
+"""The controls that are about people: who is there, in which lists and segments, and who did what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
 
 from airflow_provider_klaviyo.emulator.groups import Kind
 from airflow_provider_klaviyo.emulator.ids import letters
@@ -47,7 +49,7 @@ class PeopleControls(Steering):
             return list(self._tenant(account).profiles)
 
     def forget_people(self) -> None:
-        """Remove all profiles and all deletions; accounts, keys, lists, faults, counts and quotas stay."""
+        """Remove all profiles, deletions and events; accounts, keys, lists, faults, counts and quotas stay."""
         with self._lock:
             self._state.happen("people forgotten")
 
@@ -66,6 +68,35 @@ class PeopleControls(Steering):
     def add_to_segment(self, profile_id: str, segment_id: str) -> None:
         """Put somebody into a segment of the same account; more than once is once."""
         self._join("segment", profile_id, segment_id)
+
+    def add_event(
+        self,
+        profile_id: str,
+        metric_name: str,
+        properties: Mapping[str, Any] | None = None,
+        at: float | None = None,
+    ) -> str:
+        """Let somebody do something, now or at a Unix time, and return the id of the event.
+
+        A metric is made when there is none of that name.
+        """
+        with self._lock:
+            now, rng = self._now(), self._state.rng
+            tenant = self._tenant_with(profile_id)
+            metric, event_id = tenant.events.metric(metric_name), letters(11, rng)
+            self._state.happen(
+                "event",
+                account_id=tenant.account.id,
+                profile_id=profile_id,
+                metric=metric_name,
+                metric_id=metric.id if metric else letters(6, rng),
+                event_id=event_id,
+                uuid=str(UUID(int=rng.getrandbits(128))),
+                properties=dict(properties or {}),
+                at=now if at is None else at,
+                now=now,
+            )
+            return event_id
 
     def _add_group(self, kind: Kind, name: str, account: Account | str | None) -> str:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from airflow_provider_klaviyo.emulator.events import Events
 from airflow_provider_klaviyo.emulator.groups import Groups
 from airflow_provider_klaviyo.emulator.limits import Quota
 from airflow_provider_klaviyo.emulator.profiles import Profile, ProfileStore
@@ -39,16 +40,19 @@ class Tenant:
     account: Account
     profiles: ProfileStore = field(default_factory=ProfileStore)
     groups: Groups = field(default_factory=Groups)
+    events: Events = field(default_factory=Events)
     quotas: dict[str, Quota] = field(default_factory=dict)
 
     def erase(self, profile_id: str) -> Profile | None:
         """Forget a person, and return who it was."""
         self.groups.leave(profile_id)
+        self.events.lose(profile_id)
         return self.profiles.remove(profile_id)
 
     def forget_people(self) -> None:
         """Forget everybody; the lists and segments are empty then."""
         self.groups.empty()
+        self.events = Events()
         self.profiles = ProfileStore()
 
 

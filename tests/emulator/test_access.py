@@ -58,6 +58,7 @@ def test_a_wrong_key_is_a_401(
         ("GET", "/api/profiles/X/lists", "profiles:read"),
         ("GET", "/api/profiles/X/segments", "segments:read"),
         ("GET", "/api/profiles/X/segments", "profiles:read"),
+        ("GET", "/api/events", "events:read"),
         ("POST", "/api/data-privacy-deletion-jobs", "data-privacy:write"),
     ],
 )

@@ -95,6 +95,14 @@ def test_people_can_be_put_into_lists_and_segments(
         assert api.get(f"/api/profiles/{ada}/{kind}s").json()["data"][0]["id"] == group_id
 
 
+def test_people_can_do_something(emulator: Emulator, control: httpx.Client, api: httpx.Client) -> None:
+    ada = emulator.add_profile("ada@example.com")
+    body = {"profile_id": ada, "metric_name": "Placed Order", "properties": {"total": 1}, "at": 5}
+    event_id = control.post("/events", json=body).json()["event_id"]
+    (event,) = api.get("/api/events").json()["data"]
+    assert (event["id"], event["attributes"]["timestamp"]) == (event_id, 5)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

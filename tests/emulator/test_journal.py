@@ -92,6 +92,22 @@ def test_lists_and_segments_have_their_members_again(
         assert [one["id"] for one in client.get(f"/api/profiles/{bob}/{path}").json()["data"]] == [group_id]
 
 
+def test_events_are_there_again_and_nobodys_where_they_were(
+    begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
+) -> None:
+    first = begin()
+    ada, bob = first.add_profile("ada@example.com"), first.add_profile("bob@example.com")
+    for profile_id in (ada, bob, bob):
+        first.add_event(profile_id, "Placed Order", {"total": 1})
+    erase(connect(first), id=ada)
+    clock.advance(1)
+    told = connect(first).get("/api/events", params={"include": "metric"}).text
+
+    second = begin()
+
+    assert connect(second).get("/api/events", params={"include": "metric"}).text == told.replace(first.url, second.url)
+
+
 def test_somebody_can_be_added_again_who_is_gone(
     begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
 ) -> None:
