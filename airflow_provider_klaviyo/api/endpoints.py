@@ -7,7 +7,20 @@ from typing import Final
 
 from airflow_provider_klaviyo.api.pace import Limit
 
-__all__ = ["ENDPOINTS", "GET_ACCOUNT", "GET_PROFILE", "GET_PROFILES", "PROFILE_DELETION", "Endpoint"]
+__all__ = [
+    "ENDPOINTS",
+    "GET_ACCOUNT",
+    "GET_EVENTS",
+    "GET_PROFILE",
+    "GET_PROFILES",
+    "GET_PROFILE_LISTS",
+    "GET_PROFILE_SEGMENTS",
+    "GET_SUPPRESSION_JOB",
+    "PROFILE_DELETION",
+    "SUPPRESS_PROFILES",
+    "UPDATE_PROFILE",
+    "Endpoint",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +55,47 @@ GET_PROFILE: Final = Endpoint(
 )
 GET_ACCOUNT: Final = Endpoint("get_account", "GET", "/api/accounts", ("accounts:read",), Limit(burst=1, steady=15))
 
-ENDPOINTS: Final = {endpoint.name: endpoint for endpoint in (PROFILE_DELETION, GET_PROFILES, GET_PROFILE, GET_ACCOUNT)}
+GET_PROFILE_LISTS: Final = Endpoint(
+    "get_profile_lists", "GET", "/api/profiles/{id}/lists", ("lists:read", "profiles:read"), Limit(burst=3, steady=60)
+)
+GET_PROFILE_SEGMENTS: Final = Endpoint(
+    "get_profile_segments",
+    "GET",
+    "/api/profiles/{id}/segments",
+    ("profiles:read", "segments:read"),
+    Limit(burst=3, steady=60),
+)
+GET_EVENTS: Final = Endpoint("get_events", "GET", "/api/events", ("events:read",), Limit(burst=350, steady=3500))
+UPDATE_PROFILE: Final = Endpoint(
+    "update_profile", "PATCH", "/api/profiles/{id}", ("profiles:write",), Limit(burst=75, steady=750)
+)
+SUPPRESS_PROFILES: Final = Endpoint(
+    "suppress_profiles",
+    "POST",
+    "/api/profile-suppression-bulk-create-jobs",
+    ("profiles:write", "subscriptions:write"),
+    Limit(burst=75, steady=750),
+)
+GET_SUPPRESSION_JOB: Final = Endpoint(
+    "get_suppression_job",
+    "GET",
+    "/api/profile-suppression-bulk-create-jobs/{id}",
+    ("subscriptions:read",),
+    Limit(burst=75, steady=750),
+)
+
+ENDPOINTS: Final = {
+    endpoint.name: endpoint
+    for endpoint in (
+        PROFILE_DELETION,
+        GET_PROFILES,
+        GET_PROFILE,
+        GET_ACCOUNT,
+        GET_PROFILE_LISTS,
+        GET_PROFILE_SEGMENTS,
+        GET_EVENTS,
+        UPDATE_PROFILE,
+        SUPPRESS_PROFILES,
+        GET_SUPPRESSION_JOB,
+    )
+}

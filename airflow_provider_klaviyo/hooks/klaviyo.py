@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -18,9 +17,10 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoPermissionError,
 )
 from airflow_provider_klaviyo.api.pace import Pacing, paces_of_this_process
-from airflow_provider_klaviyo.api.resources import NOBODY, Account, Profile
+from airflow_provider_klaviyo.api.resources import NOBODY, Account
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
+from airflow_provider_klaviyo.hooks.calls import KlaviyoCalls
 from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TEST_PATIENCE_SECONDS: Final = 5.0
 _checked_keys: set[tuple[str, str, str]] = set()
 
 
-class KlaviyoHook(BaseHook):
+class KlaviyoHook(KlaviyoCalls, BaseHook):
     """Talk to Klaviyo with the private API key of an Airflow connection.
 
     Everything in a process that works on one account shares one even pace, at 97 % of Klaviyo's limits by default.
@@ -184,60 +184,6 @@ class KlaviyoHook(BaseHook):
             return "an account that it may not name (it lacks the scope accounts:read)"
         check_account(account, client.settings, self.klaviyo_conn_id)
         return str(account)
-
-    def get_account(self) -> Account:
-        """Return the account that the key belongs to.
-
-        Scope ``accounts:read``; 1 call a second and 15 a minute.
-        Source: https://developers.klaviyo.com/en/reference/get_accounts
-        """
-        return self.get_conn().run(calls.get_account())
-
-    def get_profile(self, profile_id: str) -> Profile:
-        """Return one profile.
-
-        :raises KlaviyoNotFoundError: when there is none, or no longer.
-
-        Scope ``profiles:read``; 75 calls a second and 750 a minute.
-        Source: https://developers.klaviyo.com/en/reference/get_profile
-        """
-        return self.get_conn().run(calls.get_profile(profile_id))
-
-    def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
-        """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
-
-        :param kind: ``id``, ``email`` (in lower case, as Klaviyo keeps it), ``phone_number`` (``+15005550006``) or
-            ``external_id``.
-        :param values: any number; 100 are looked up at a time.
-        :raises KlaviyoInvalidRequestError: when Klaviyo will not look some of them up.
-
-        Scope ``profiles:read``; 75 calls a second and 750 a minute.
-        Source: https://developers.klaviyo.com/en/reference/get_profiles
-        """
-        if isinstance(values, str):
-            raise KlaviyoConfigurationError("values must be a list of values, not one text")
-        asked_for = frozenset(values)
-        found = self.get_conn().run(calls.find_all_profiles(kind, values))
-        return tuple(profile for profile in found if getattr(profile, kind) in asked_for)
-
-    def request_profile_deletion(
-        self, *, profile_id: str | None = None, email: str | None = None, phone_number: str | None = None
-    ) -> None:
-        """Ask for the deletion of every profile that one identifier matches. It cannot be undone.
-
-        Klaviyo deletes in its own time, usually within minutes, and says nothing when it is done: look again by id.
-
-        :param profile_id: the safest, because it is one profile and no other.
-        :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
-
-        Scope ``data-privacy:write``; 3 calls a second and 60 a minute.
-        Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
-        """
-        given = {"id": profile_id, "email": email, "phone_number": phone_number}
-        named = [(kind, value) for kind, value in given.items() if value is not None]
-        if len(named) != 1 or not named[0][1].strip():
-            raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number, not an empty one")
-        self.get_conn().run(calls.request_profile_deletion(*named[0]))
 
 
 def check_account(account: Account, settings: Settings, conn_id: str) -> None:
