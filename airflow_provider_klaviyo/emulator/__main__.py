@@ -161,7 +161,7 @@ def _add_contents(add: Callable[..., object]) -> None:
         type=Path,
         metavar="PATH",
         help="people to load, CSV with a header or JSON lines, with any of email, phone_number, external_id, "
-        "profile_id (none)",
+        "profile_id, first_name, last_name (none)",
     )
 
 

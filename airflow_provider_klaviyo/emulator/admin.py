@@ -26,6 +26,10 @@ def _list_profiles(controls: Controls, _body: dict[str, Any], query: dict[str, s
                 "email": profile.email,
                 "phone_number": profile.phone_number,
                 "external_id": profile.external_id,
+                "first_name": profile.first_name,
+                "last_name": profile.last_name,
+                "properties": dict(profile.properties),
+                "suppressed": profile.suppressed_at is not None,
                 "created": profile.created,
             }
             for profile in controls.profiles(query.get("account"))

@@ -9,13 +9,7 @@ from typing import Any
 from airflow_provider_klaviyo.emulator.answers import invalid
 from airflow_provider_klaviyo.emulator.events import Event, Metric
 from airflow_provider_klaviyo.emulator.groups import Group, Kind
-from airflow_provider_klaviyo.emulator.profiles import Profile
 
-_ALWAYS_NULL = ("first_name", "image", "last_event_date", "last_name", "locale", "organization", "title")
-
-PROFILE_FIELDS = frozenset(
-    {"created", "email", "external_id", "id", "location", "phone_number", "properties", "updated"} | set(_ALWAYS_NULL)
-)
 GROUP_FIELDS: Mapping[Kind, frozenset[str]] = {
     "list": frozenset({"created", "id", "name", "opt_in_process", "updated"}),
     "segment": frozenset({"created", "id", "is_active", "is_processing", "is_starred", "name", "updated"}),
@@ -47,29 +41,6 @@ def sparse_fields(parameters: Mapping[str, str], kind: str, known: Collection[st
     return fields
 
 
-def profile(profile: Profile, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
-    """Return a profile."""
-    created = instant(profile.created)
-    attributes: dict[str, Any] = {
-        "email": profile.email,
-        "phone_number": profile.phone_number,
-        "external_id": profile.external_id,
-        "created": created,
-        "updated": created,
-        "location": {},
-        "properties": {},
-        **dict.fromkeys(_ALWAYS_NULL),
-    }
-    own = f"{base_url}/api/profiles/{profile.id}/"
-    return {
-        "type": "profile",
-        "id": profile.id,
-        "attributes": _cut(attributes, fields),
-        "relationships": _relationships(own, "lists", "segments"),
-        "links": {"self": own},
-    }
-
-
 def group(group: Group, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
     """Return a list or a segment."""
     created = instant(group.created)
@@ -82,8 +53,8 @@ def group(group: Group, base_url: str, fields: frozenset[str] | None) -> dict[st
     return {
         "type": group.kind,
         "id": group.id,
-        "attributes": _cut(attributes, fields),
-        "relationships": _relationships(own, "profiles", "tags", "flow-triggers"),
+        "attributes": cut(attributes, fields),
+        "relationships": relationships(own, "profiles", "tags", "flow-triggers"),
         "links": {"self": own},
     }
 
@@ -98,14 +69,14 @@ def event(event: Event, base_url: str, fields: frozenset[str] | None) -> dict[st
         "uuid": event.uuid,
     }
     own = f"{base_url}/api/events/{event.id}/"
-    relationships = _relationships(own, "profile", "metric")
-    relationships["profile"]["data"] = event.profile_id and {"type": "profile", "id": event.profile_id}
-    relationships["metric"]["data"] = {"type": "metric", "id": event.metric.id}
+    related = relationships(own, "profile", "metric")
+    related["profile"]["data"] = event.profile_id and {"type": "profile", "id": event.profile_id}
+    related["metric"]["data"] = {"type": "metric", "id": event.metric.id}
     return {
         "type": "event",
         "id": event.id,
-        "attributes": _cut(attributes, fields),
-        "relationships": relationships,
+        "attributes": cut(attributes, fields),
+        "relationships": related,
         "links": {"self": own},
     }
 
@@ -118,8 +89,8 @@ def metric(metric: Metric, base_url: str, fields: frozenset[str] | None) -> dict
     return {
         "type": "metric",
         "id": metric.id,
-        "attributes": _cut(attributes, fields),
-        "relationships": _relationships(own, "flow-triggers"),
+        "attributes": cut(attributes, fields),
+        "relationships": relationships(own, "flow-triggers"),
         "links": {"self": own},
     }
 
@@ -144,7 +115,7 @@ def account(account_id: str, organization_name: str, base_url: str, fields: froz
     return {
         "type": "account",
         "id": account_id,
-        "attributes": _cut(attributes, fields),
+        "attributes": cut(attributes, fields),
         "links": {"self": f"{base_url}/api/accounts/{account_id}/"},
     }
 
@@ -154,11 +125,13 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def _relationships(own: str, *names: str) -> dict[str, Any]:
+def relationships(own: str, *names: str) -> dict[str, Any]:
+    """Return where the relationships of a resource can be followed."""
     return {name: {"links": {"self": f"{own}relationships/{name}/", "related": f"{own}{name}/"}} for name in names}
 
 
-def _cut(attributes: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+def cut(attributes: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return those attributes that were asked for."""
     if fields is None:
         return attributes
     return {name: value for name, value in attributes.items() if name in fields}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-COLUMNS = ("email", "phone_number", "external_id", "profile_id")
+COLUMNS = ("email", "phone_number", "external_id", "profile_id", "first_name", "last_name")
 
 # As many numbers as there are behind +1500555, the range that belongs to nobody.
 _PHONES = 10_000

@@ -23,16 +23,25 @@ class PeopleControls(Steering):
         external_id: str | None = None,
         profile_id: str | None = None,
         account: Account | str | None = None,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        properties: Mapping[str, Any] | None = None,
     ) -> str:
         """Store a person and return the profile id; identifiers need not be unique, ids do."""
         with self._lock:
-            attributes = {"email": email, "phone_number": phone_number, "external_id": external_id}
+            attributes = {
+                "email": email,
+                "phone_number": phone_number,
+                "external_id": external_id,
+                "first_name": first_name,
+                "last_name": last_name,
+                "properties": properties,
+            }
             return self._state.add_profile(self._account_id(account), self._now(), attributes, profile_id).id
 
-    def add_profiles(
-        self, people: Iterable[Mapping[str, str | None]], account: Account | str | None = None
-    ) -> list[str]:
-        """Store many people, each with any of `email`, `phone_number`, `external_id`, `profile_id`."""
+    def add_profiles(self, people: Iterable[Mapping[str, Any]], account: Account | str | None = None) -> list[str]:
+        """Store many people, each with any of what `add_profile` takes."""
         with self._lock:
             return [self.add_profile(**person, account=account) for person in people]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from airflow_provider_klaviyo.emulator import documents
 from airflow_provider_klaviyo.emulator.answers import Answer, authentication_failed, document, not_found
 from airflow_provider_klaviyo.emulator.deletion_request import DeletionRequest
 from airflow_provider_klaviyo.emulator.endpoint import Asking
 from airflow_provider_klaviyo.emulator.filters import Filter
 from airflow_provider_klaviyo.emulator.paging import PageRequest
+from airflow_provider_klaviyo.emulator.profile_documents import PARAMETERS, View
 from airflow_provider_klaviyo.emulator.profiles import Profile
 
 _ACCEPTED = 202
@@ -31,22 +31,21 @@ def profile_deletion(asking: Asking) -> Answer:
 
 def get_profiles(asking: Asking) -> Answer:
     """List profiles, filtered and in pages."""
-    parameters = asking.asked.parameters({"filter", "page[size]", "page[cursor]", "fields[profile]"})
-    fields = documents.sparse_fields(parameters, "profile", documents.PROFILE_FIELDS)
+    parameters = asking.asked.parameters({"filter", "page[size]", "page[cursor]", *PARAMETERS})
+    view = View.parse(parameters)
     wanted = asking.filter(parameters.get("filter"))
     page = PageRequest.parse(parameters, default=20, most=100)
     profiles, following = asking.tenant.profiles.page(wanted, start=page.start, size=page.size)
     if asking.fault("unasked_profile") is not None:
         profiles = [*profiles, _stranger(asking, wanted)]
     base_url = asking.asked.base_url
-    return asking.listing(page, [documents.profile(profile, base_url, fields) for profile in profiles], following)
+    return asking.listing(page, [view.document(profile, base_url) for profile in profiles], following)
 
 
 def get_profile(asking: Asking) -> Answer:
     """Return one profile."""
-    parameters = asking.asked.parameters({"fields[profile]"})
-    fields = documents.sparse_fields(parameters, "profile", documents.PROFILE_FIELDS)
-    data = documents.profile(asking.profile(), asking.asked.base_url, fields)
+    view = View.parse(asking.asked.parameters(PARAMETERS))
+    data = view.document(asking.profile(), asking.asked.base_url)
     return document({"data": data, "links": data["links"]})
 
 
@@ -55,4 +54,4 @@ def _stranger(asking: Asking, wanted: Filter | None) -> Profile:
     store = asking.tenant.profiles
     asked_for = {profile.id for profile in store.matching(wanted)} if wanted else set()
     others = (profile for profile in store if profile.id not in asked_for)
-    return next(others, Profile("0" * 26, asking.now, position=0, email="stranger@example.com"))
+    return next(others, Profile("0" * 26, asking.now, asking.now, position=0, email="stranger@example.com"))

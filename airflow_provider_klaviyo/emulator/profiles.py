@@ -5,25 +5,42 @@ Pure: no clock, no lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from airflow_provider_klaviyo.emulator.filters import Filter
 from airflow_provider_klaviyo.emulator.paging import first_page
 
 IDENTIFIERS = ("email", "phone_number", "external_id")
+TEXTS = ("first_name", "last_name", "organization", "locale", "title", "image")
+MERGED = ("location", "properties")
+
+# One for all who have none: most have none.
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A person as Klaviyo keeps them; `created` is a Unix time, `position` the place in every listing."""
+    """A person as Klaviyo keeps them; times are Unix times, `position` is the place in every listing."""
 
     id: str
     created: float
+    updated: float
     position: int
     email: str | None = None
     phone_number: str | None = None
     external_id: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    organization: str | None = None
+    locale: str | None = None
+    title: str | None = None
+    image: str | None = None
+    location: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
+    properties: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
+    suppressed_at: float | None = None
 
     @property
     def identifiers(self) -> dict[str, str]:
@@ -50,39 +67,21 @@ class ProfileStore:
         """Return the profile with this id."""
         return self._by_id.get(profile_id)
 
-    def add(
-        self,
-        profile_id: str,
-        *,
-        created: float,
-        email: str | None = None,
-        phone_number: str | None = None,
-        external_id: str | None = None,
-    ) -> Profile:
+    def add(self, profile_id: str, *, created: float, **attributes: Any) -> Profile:
         """Store a profile; e-mails are kept in lower case."""
         if profile_id in self._by_id:
             raise ValueError(f"There is a profile {profile_id} already.")
-        email = email.lower() if email else None
-        profile = Profile(profile_id, created, len(self._listing), email, phone_number, external_id)
+        profile = Profile(profile_id, created, created, len(self._listing), **_kept(attributes))
         self._listing.append(profile)
-        self._by_id[profile_id] = profile
-        for field, value in profile.identifiers.items():
-            holders = self._holders[field]
-            holders[value] = (*holders.get(value, ()), profile)
+        self._index(profile)
         return profile
 
     def remove(self, profile_id: str) -> Profile | None:
         """Forget a profile and return what it was."""
-        profile = self._by_id.pop(profile_id, None)
-        if profile is None:
-            return None
-        self._listing[profile.position] = None
-        for field, value in profile.identifiers.items():
-            rest = tuple(other for other in self._holders[field][value] if other is not profile)
-            if rest:
-                self._holders[field][value] = rest
-            else:
-                del self._holders[field][value]
+        profile = self._by_id.get(profile_id)
+        if profile is not None:
+            self._listing[profile.position] = None
+            self._take_out(profile)
         return profile
 
     def matching(self, wanted: Filter) -> list[Profile]:
@@ -103,8 +102,29 @@ class ProfileStore:
             ahead = (profile for profile in self.matching(wanted) if profile.position >= start)
         return first_page(ahead, size)
 
+    def _index(self, profile: Profile) -> None:
+        self._by_id[profile.id] = profile
+        for name, value in profile.identifiers.items():
+            self._holders[name][value] = (*self._holders[name].get(value, ()), profile)
+
+    def _take_out(self, profile: Profile) -> None:
+        del self._by_id[profile.id]
+        for name, value in profile.identifiers.items():
+            rest = tuple(other for other in self._holders[name][value] if other is not profile)
+            if rest:
+                self._holders[name][value] = rest
+            else:
+                del self._holders[name][value]
+
     def _holding(self, field: str, value: str) -> tuple[Profile, ...]:
         if field == "id":
             profile = self._by_id.get(value)
             return (profile,) if profile else ()
         return self._holders[field].get(value, ())
+
+
+def _kept(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes as they are kept."""
+    if email := attributes.get("email"):
+        return {**attributes, "email": email.lower()}
+    return attributes

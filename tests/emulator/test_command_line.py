@@ -36,7 +36,14 @@ def test_people_can_be_loaded_in_bulk(emulator: Emulator, control: httpx.Client)
     assert time.perf_counter() - began < 5
     assert len(response.json()["profile_ids"]) == 20_000
     listed = control.get("/profiles", params={"account": emulator.account.id}, timeout=60).json()["profiles"]
-    assert listed[0].keys() == {"profile_id", "email", "phone_number", "external_id", "created"}
+    assert listed[0] == {
+        "profile_id": response.json()["profile_ids"][0],
+        **dict.fromkeys(("phone_number", "external_id", "first_name", "last_name")),
+        "email": "0@example.com",
+        "properties": {},
+        "suppressed": False,
+        "created": 1_800_000_000,
+    }
     assert [profile["email"] for profile in listed] == [person["email"] for person in people]
 
 
@@ -166,8 +173,10 @@ def test_made_up_people_have_addresses_that_belong_to_nobody() -> None:
 
 def test_people_are_read_from_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "people.jsonl"
-    path.write_text('{"email": "ada@example.com", "phone_number": ""}\n{"shoe_size": 44}\n', encoding="utf-8")
+    path.write_text(
+        '{"email": "ada@example.com", "phone_number": "", "first_name": "Ada"}\n{"shoe_size": 44}\n', encoding="utf-8"
+    )
     people = people_from_file(path)
-    assert next(people) == {"email": "ada@example.com", "phone_number": None}
+    assert next(people) == {"email": "ada@example.com", "phone_number": None, "first_name": "Ada"}
     with pytest.raises(ValueError, match="record 2"):
         next(people)

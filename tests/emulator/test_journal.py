@@ -34,7 +34,7 @@ def test_account_keys_and_people_are_there_again(begin: Callable[..., Emulator],
     first = begin()
     other = first.add_account("Another Shop", scopes=["accounts:read"])
     key = first.add_key(scopes=["profiles:read"])
-    ada = first.add_profile("Ada@example.com", "+15005550006", "customer-1")
+    ada = first.add_profile("Ada@example.com", "+15005550006", "customer-1", first_name="Ada", properties={"vip": True})
     bob = first.add_profile("bob@example.com", account=other)
     assert not first.resumed
 

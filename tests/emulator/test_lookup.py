@@ -44,6 +44,36 @@ def test_a_profile_looks_as_klaviyo_shows_it(emulator: Emulator, api: httpx.Clie
     assert data["attributes"].keys() >= {"phone_number", "external_id", "updated", "properties"}
 
 
+def test_a_profile_has_a_name_and_properties(emulator: Emulator, api: httpx.Client) -> None:
+    ada = emulator.add_profile("ada@example.com", first_name="Ada", last_name="Doe", properties={"vip": True})
+    shown = api.get(f"/api/profiles/{ada}").json()["data"]["attributes"]
+    assert (shown["first_name"], shown["last_name"], shown["properties"]) == ("Ada", "Doe", {"vip": True})
+    bob = emulator.add_profile("bob@example.com")
+    shown = api.get(f"/api/profiles/{bob}").json()["data"]["attributes"]
+    assert (shown["first_name"], shown["last_name"], shown["properties"]) == (None, None, {})
+
+
+@pytest.mark.parametrize("path", ["/api/profiles", "/api/profiles/{}"])
+def test_subscriptions_are_shown_to_who_asks_for_them(emulator: Emulator, api: httpx.Client, path: str) -> None:
+    ada = emulator.add_profile("ada@example.com")
+
+    def attributes(**parameters: str) -> dict[str, Any]:
+        data = api.get(path.format(ada), params=parameters).json()["data"]
+        shown: dict[str, Any] = (data[0] if isinstance(data, list) else data)["attributes"]
+        return shown
+
+    assert not attributes().keys() & {"subscriptions", "predictive_analytics"}
+    both = attributes(**{"additional-fields[profile]": "subscriptions,predictive_analytics"})
+    marketing = both["subscriptions"]["email"]["marketing"]
+    assert (marketing["can_receive_email_marketing"], marketing["consent"]) == (True, "NEVER_SUBSCRIBED")
+    assert (marketing["suppression"], marketing["list_suppressions"]) == ([], [])
+    assert both["subscriptions"]["sms"]["marketing"]["can_receive_sms_marketing"] is False
+    assert both["predictive_analytics"]["total_clv"] is None
+    some = {"additional-fields[profile]": "subscriptions", "fields[profile]": "email,subscriptions"}
+    assert attributes(**some).keys() == {"email", "subscriptions"}
+    assert attributes(**{"fields[profile]": "email,subscriptions"}).keys() == {"email"}
+
+
 def test_fields_trim_the_answer(emulator: Emulator, api: httpx.Client, find: Ask) -> None:
     profile_id = emulator.add_profile("ada@example.com")
     (data,) = find('equals(email,"ada@example.com")', parameters={"fields[profile]": "email,created"}).json()["data"]
@@ -95,6 +125,7 @@ def test_an_absent_profile_is_a_404(api: httpx.Client, error: Take) -> None:
         ({"page[cursor]": "bm9uc2Vuc2U="}, "page[cursor]"),
         ({"page[cursor]": "é"}, "page[cursor]"),
         ({"fields[profile]": "email,shoe_size"}, "fields[profile]"),
+        ({"additional-fields[profile]": "subscriptions,shoe_size"}, "additional-fields[profile]"),
         ({"page_size": "5"}, "page_size"),
         ({"page[size]": ["5", "6"]}, "page[size]"),
     ],
