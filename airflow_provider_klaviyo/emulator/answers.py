@@ -71,6 +71,7 @@ class RefusalError(Exception):
         *,
         pointer: str | None = None,
         parameter: str | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -78,6 +79,7 @@ class RefusalError(Exception):
         self.title = title
         self.detail = detail
         self.source = {"parameter": parameter} if parameter else {"pointer": pointer or "/data/"}
+        self.meta = dict(meta or {})
 
     def answer(self) -> Answer:
         """Return the JSON:API error document."""
@@ -89,7 +91,7 @@ class RefusalError(Exception):
             "detail": self.detail,
             "source": self.source,
             "links": {},
-            "meta": {},
+            "meta": self.meta,
         }
         return document({"errors": [error]}, status=self.status)
 
@@ -109,6 +111,18 @@ def invalid(detail: str, *, pointer: str | None = None, parameter: str | None = 
 def not_found(detail: str) -> RefusalError:
     """Return the 404; as with Klaviyo, `detail` may repeat what was asked for."""
     return RefusalError(HTTPStatus.NOT_FOUND, "not_found", "Not found.", detail)
+
+
+def duplicate_profile(profile_id: str) -> RefusalError:
+    """Return the 409 that says which other profile holds an identifier already."""
+    return RefusalError(
+        HTTPStatus.CONFLICT,
+        "duplicate_profile",
+        "Conflict.",
+        "A profile already exists with one of these identifiers.",
+        pointer="/data/attributes",
+        meta={"duplicate_profile_id": profile_id},
+    )
 
 
 def authentication_failed() -> RefusalError:

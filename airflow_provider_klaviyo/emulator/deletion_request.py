@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from airflow_provider_klaviyo.emulator.answers import invalid
 from airflow_provider_klaviyo.emulator.asking import Asked, constant, members
+from airflow_provider_klaviyo.emulator.identifiers import identifier
 
 _JOB = "/data"
 _PROFILE = "/data/attributes/profile/data"
-_MAX_EMAIL = 100
-_FORMS = {
-    "email": re.compile(r"[^@\s]+@[^@\s]+"),
-    "phone_number": re.compile(r"\+[1-9][0-9]{6,14}"),
-    "id": re.compile(r".+", re.DOTALL),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +37,4 @@ class DeletionRequest:
             raise invalid("Give exactly one of id, email and phone_number.", pointer=_PROFILE)
         ((field, value),) = given.items()
         pointer = f"{_PROFILE}/id" if field == "id" else f"{_PROFILE}/attributes/{field}"
-        return cls(field, _checked(field, value, pointer))
-
-
-def _checked(field: str, value: object, pointer: str) -> str:
-    too_long = field == "email" and len(str(value)) > _MAX_EMAIL
-    if not isinstance(value, str) or too_long or not _FORMS[field].fullmatch(value):
-        raise invalid(f"This is not a valid {field}.", pointer=pointer)
-    return value
+        return cls(field, identifier(field, value, pointer))

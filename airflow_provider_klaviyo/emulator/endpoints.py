@@ -10,7 +10,12 @@ from airflow_provider_klaviyo.emulator.endpoint import Endpoint
 from airflow_provider_klaviyo.emulator.event_endpoint import get_events
 from airflow_provider_klaviyo.emulator.group_endpoints import get_profile_lists, get_profile_segments
 from airflow_provider_klaviyo.emulator.limits import Limit
-from airflow_provider_klaviyo.emulator.profile_endpoints import get_profile, get_profiles, profile_deletion
+from airflow_provider_klaviyo.emulator.profile_endpoints import (
+    get_profile,
+    get_profiles,
+    profile_deletion,
+    update_profile,
+)
 
 ENDPOINTS = (
     Endpoint(
@@ -23,6 +28,8 @@ ENDPOINTS = (
     ),
     Endpoint("get_profiles", "GET", "/api/profiles", ("profiles:read",), Limit(75, 750), get_profiles),
     Endpoint("get_profile", "GET", "/api/profiles/{id}", ("profiles:read",), Limit(75, 750), get_profile),
+    # The reference gives both the same limit, and does not say that they share it.
+    Endpoint("update_profile", "PATCH", "/api/profiles/{id}", ("profiles:write",), Limit(75, 750), update_profile),
     Endpoint(
         "get_profile_lists",
         "GET",

@@ -50,6 +50,12 @@ def _profile(state: State, *, account_id: str, now: float, new_id: str, **attrib
     return state.tenants[account_id].profiles.add(new_id, created=now, **attributes)
 
 
+def _update(state: State, *, account_id: str, profile_id: str, now: float, changes: dict[str, Any]) -> Profile | None:
+    """Change somebody."""
+    store = state.tenants[account_id].profiles
+    return None if store.get(profile_id) is None else store.update(profile_id, updated=now, **changes)
+
+
 def _deletion(state: State, *, account_id: str, profile_ids: list[str], now: float, seconds: float) -> None:
     """Accept the deletion of profiles that are to go so many seconds later."""
     for profile_id in profile_ids:
@@ -101,6 +107,7 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "account": _account,
     "key": _key,
     "profile": _profile,
+    "update": _update,
     "deletion": _deletion,
     "group": _group,
     "member": _member,

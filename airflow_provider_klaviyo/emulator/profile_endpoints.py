@@ -1,13 +1,20 @@
-"""Profiles: listed, shown, deleted."""
+"""Profiles: listed, shown, changed, deleted."""
 
 from __future__ import annotations
 
-from airflow_provider_klaviyo.emulator.answers import Answer, authentication_failed, document, not_found
+from airflow_provider_klaviyo.emulator.answers import (
+    Answer,
+    authentication_failed,
+    document,
+    duplicate_profile,
+    not_found,
+)
 from airflow_provider_klaviyo.emulator.deletion_request import DeletionRequest
 from airflow_provider_klaviyo.emulator.endpoint import Asking
 from airflow_provider_klaviyo.emulator.filters import Filter
 from airflow_provider_klaviyo.emulator.paging import PageRequest
 from airflow_provider_klaviyo.emulator.profile_documents import PARAMETERS, View
+from airflow_provider_klaviyo.emulator.profile_update import parse_update
 from airflow_provider_klaviyo.emulator.profiles import Profile
 
 _ACCEPTED = 202
@@ -46,6 +53,19 @@ def get_profile(asking: Asking) -> Answer:
     """Return one profile."""
     view = View.parse(asking.asked.parameters(PARAMETERS))
     data = view.document(asking.profile(), asking.asked.base_url)
+    return document({"data": data, "links": data["links"]})
+
+
+def update_profile(asking: Asking) -> Answer:
+    """Change a profile, unless another one holds its new identifier."""
+    view = View.parse(asking.asked.parameters(PARAMETERS))
+    changes = parse_update(asking.asked)
+    profile_id = asking.profile().id
+    duplicate = asking.tenant.profiles.other_with(changes, profile_id)
+    if duplicate is not None:
+        raise duplicate_profile(duplicate.id)
+    profile = asking.state.update_profile(asking.tenant, profile_id, changes, asking.now)
+    data = view.document(profile, asking.asked.base_url)
     return document({"data": data, "links": data["links"]})
 
 

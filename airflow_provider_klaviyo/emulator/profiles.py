@@ -6,7 +6,7 @@ Pure: no clock, no lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -76,6 +76,20 @@ class ProfileStore:
         self._index(profile)
         return profile
 
+    def update(self, profile_id: str, *, updated: float, **attributes: Any) -> Profile:
+        """Change a profile; what is not named stays, also within its location and its properties."""
+        before = self._by_id[profile_id]
+        merged = {
+            name: {**getattr(before, name), **attributes[name]} if attributes[name] is not None else _NOTHING
+            for name in MERGED
+            if name in attributes
+        }
+        profile = replace(before, updated=updated, **_kept(attributes | merged))
+        self._take_out(before)
+        self._listing[profile.position] = profile
+        self._index(profile)
+        return profile
+
     def remove(self, profile_id: str) -> Profile | None:
         """Forget a profile and return what it was."""
         profile = self._by_id.get(profile_id)
@@ -91,6 +105,15 @@ class ProfileStore:
             for profile in self._holding(wanted.field, value):
                 found[profile.position] = profile
         return [found[position] for position in sorted(found)]
+
+    def other_with(self, attributes: dict[str, Any], profile_id: str) -> Profile | None:
+        """Return another profile than this one that holds one of the identifiers."""
+        kept = _kept(attributes)
+        for name in IDENTIFIERS:
+            for other in self._holding(name, kept.get(name) or ""):
+                if other.id != profile_id:
+                    return other
+        return None
 
     def page(self, wanted: Filter | None, *, start: int, size: int) -> tuple[list[Profile], int | None]:
         """Return up to `size` profiles from position `start` on, and where the next page starts."""

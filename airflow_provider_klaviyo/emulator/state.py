@@ -68,6 +68,14 @@ class State:
         )
         return profile
 
+    def update_profile(self, tenant: Tenant, profile_id: str, changes: Mapping[str, Any], now: float) -> Profile:
+        """Change a profile and return what it is then."""
+        account_id = tenant.account.id
+        profile: Profile = self.happen(
+            "update", account_id=account_id, profile_id=profile_id, now=now, changes=dict(changes)
+        )
+        return profile
+
     def request_deletion(self, tenant: Tenant, profiles: Iterable[Profile], now: float) -> None:
         """Accept the deletion of profiles; they go after a while."""
         self.happen(

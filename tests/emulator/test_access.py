@@ -59,6 +59,7 @@ def test_a_wrong_key_is_a_401(
         ("GET", "/api/profiles/X/segments", "segments:read"),
         ("GET", "/api/profiles/X/segments", "profiles:read"),
         ("GET", "/api/events", "events:read"),
+        ("PATCH", "/api/profiles/X", "profiles:write"),
         ("POST", "/api/data-privacy-deletion-jobs", "data-privacy:write"),
     ],
 )

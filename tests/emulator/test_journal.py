@@ -108,6 +108,27 @@ def test_events_are_there_again_and_nobodys_where_they_were(
     assert connect(second).get("/api/events", params={"include": "metric"}).text == told.replace(first.url, second.url)
 
 
+def test_who_was_changed_is_so_again(
+    begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
+) -> None:
+    first = begin(deletion_seconds=10)
+    ada = first.add_profile("ada@example.com", properties={"vip": True})
+    bob = first.add_profile("bob@example.com")
+    erase(connect(first), id=bob)
+    for profile_id in (ada, bob):
+        attributes = {"email": f"new-{profile_id}@example.com", "properties": {"shoes": 40}}
+        body = {"data": {"type": "profile", "id": profile_id, "attributes": attributes}}
+        headers = {"Content-Type": "application/vnd.api+json"}
+        assert connect(first).patch(f"/api/profiles/{profile_id}", json=body, headers=headers).status_code == 200
+
+    second = begin()
+
+    assert second.profiles() == first.profiles()
+    assert second.pending == {bob}
+    clock.advance(10)
+    assert [profile.id for profile in second.profiles()] == [ada]
+
+
 def test_somebody_can_be_added_again_who_is_gone(
     begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
 ) -> None:
