@@ -41,6 +41,7 @@ def _emulator(options: argparse.Namespace) -> Emulator:
         port=options.port,
         latency_seconds=options.latency_seconds,
         deletion_seconds=options.deletion_seconds,
+        suppression_seconds=options.suppression_seconds,
         limit_factor=options.limit_factor,
         header_form=options.header_form,
         max_target_bytes=options.max_target_bytes,
@@ -112,6 +113,13 @@ def _add_behaviour(add: Callable[..., object]) -> None:
         default=0.2,
         metavar="SECONDS",
         help="how long a deletion takes, in seconds; MIN-MAX for a range (%(default)s)",
+    )
+    add(
+        "--suppression-seconds",
+        type=_seconds,
+        default=0.2,
+        metavar="SECONDS",
+        help="how long it takes to suppress people, in seconds; MIN-MAX for a range (%(default)s)",
     )
     add(
         "--limit-factor",

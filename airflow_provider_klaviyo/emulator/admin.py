@@ -116,6 +116,10 @@ def _add_event(controls: Controls, body: dict[str, Any], _query: dict[str, str])
     return {"event_id": controls.add_event(**body)}
 
 
+def _suppressed(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"suppressed": sorted(controls.suppressed)}
+
+
 _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("GET", "profiles", _list_profiles),
     ("POST", "profiles", _add_profiles),
@@ -127,6 +131,7 @@ _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("POST", "segments", _add_segment),
     ("POST", "segments/members", _add_to_segment),
     ("POST", "events", _add_event),
+    ("GET", "suppressed", _suppressed),
     ("GET", "report", _report),
     ("GET", "deletions", _deletions),
     ("GET", "faults", _list_faults),

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_klaviyo.emulator.answers import invalid
 from airflow_provider_klaviyo.emulator.events import Event, Metric
 from airflow_provider_klaviyo.emulator.groups import Group, Kind
+from airflow_provider_klaviyo.emulator.suppressions import SuppressionJob
 
 GROUP_FIELDS: Mapping[Kind, frozenset[str]] = {
     "list": frozenset({"created", "id", "name", "opt_in_process", "updated"}),
@@ -16,6 +17,9 @@ GROUP_FIELDS: Mapping[Kind, frozenset[str]] = {
 }
 EVENT_FIELDS = frozenset({"datetime", "event_properties", "id", "timestamp", "uuid"})
 METRIC_FIELDS = frozenset({"created", "id", "integration", "name", "updated"})
+JOB_FIELDS = frozenset(
+    {"completed_at", "completed_count", "created_at", "id", "skipped_count", "status", "total_count"}
+)
 ACCOUNT_FIELDS = frozenset(
     {
         "contact_information",
@@ -91,6 +95,26 @@ def metric(metric: Metric, base_url: str, fields: frozenset[str] | None) -> dict
         "id": metric.id,
         "attributes": cut(attributes, fields),
         "relationships": relationships(own, "flow-triggers"),
+        "links": {"self": own},
+    }
+
+
+def suppression_job(job: SuppressionJob, now: float, base_url: str, fields: frozenset[str] | None) -> dict[str, Any]:
+    """Return a job as it is now."""
+    attributes = {
+        "status": job.status(now),
+        "created_at": instant(job.created),
+        "total_count": len(job.emails),
+        "completed_count": job.suppressed,
+        "completed_at": None if job.completed is None else instant(job.completed),
+        "skipped_count": 0 if job.completed is None else len(job.emails) - job.suppressed,
+    }
+    own = f"{base_url}/api/profile-suppression-bulk-create-jobs/{job.id}/"
+    return {
+        "type": "profile-suppression-bulk-create-job",
+        "id": job.id,
+        "attributes": cut(attributes, fields),
+        "relationships": relationships(own, "lists", "segments"),
         "links": {"self": own},
     }
 

@@ -16,6 +16,7 @@ from airflow_provider_klaviyo.emulator.profile_endpoints import (
     profile_deletion,
     update_profile,
 )
+from airflow_provider_klaviyo.emulator.suppression_endpoints import get_suppression_job, suppress_profiles
 
 ENDPOINTS = (
     Endpoint(
@@ -45,6 +46,22 @@ ENDPOINTS = (
         ("segments:read", "profiles:read"),
         Limit(3, 60),
         get_profile_segments,
+    ),
+    Endpoint(
+        "suppress_profiles",
+        "POST",
+        "/api/profile-suppression-bulk-create-jobs",
+        ("profiles:write", "subscriptions:write"),
+        Limit(75, 750),
+        suppress_profiles,
+    ),
+    Endpoint(
+        "get_suppression_job",
+        "GET",
+        "/api/profile-suppression-bulk-create-jobs/{job_id}",
+        ("subscriptions:read",),
+        Limit(75, 750),
+        get_suppression_job,
     ),
     Endpoint("get_events", "GET", "/api/events", ("events:read",), Limit(350, 3500), get_events),
     Endpoint("get_account", "GET", "/api/accounts", ("accounts:read",), Limit(1, 15), get_account),

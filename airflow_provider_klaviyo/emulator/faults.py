@@ -25,6 +25,8 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "scope_missing": {"scope": None},
     "deletions_never_finish": {},
     "profiles_return": {"after_seconds": 0.0},
+    "suppression_never_finishes": {},
+    "suppression_cancelled": {},
     "quota_eaten": {"per_minute": 10, "burst": 1},
     "unasked_profile": {},
     "truncated_json": {},
@@ -36,6 +38,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 _DELETION = frozenset({"profile_deletion"})
+_SUPPRESSION = frozenset({"suppress_profiles"})
 _LISTINGS = frozenset({"get_profiles", "get_profile_lists", "get_profile_segments", "get_events"})
 
 # Faults that are about some endpoints only: naming another one would be a test that tests nothing.
@@ -43,6 +46,8 @@ ABOUT: Mapping[str, frozenset[str]] = {
     "deletion_refused": _DELETION,
     "deletions_never_finish": _DELETION,
     "profiles_return": _DELETION,
+    "suppression_never_finishes": _SUPPRESSION,
+    "suppression_cancelled": _SUPPRESSION,
     "unasked_profile": frozenset({"get_profiles"}),
     "foreign_next_link": _LISTINGS,
     "endless_pages": _LISTINGS,

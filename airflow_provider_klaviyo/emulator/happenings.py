@@ -7,6 +7,7 @@ who is not there any more come to nothing: a journal knows no faults, and one of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from airflow_provider_klaviyo.emulator.events import Metric
 from airflow_provider_klaviyo.emulator.groups import Kind
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT
+from airflow_provider_klaviyo.emulator.suppressions import SuppressionJob
 from airflow_provider_klaviyo.emulator.tenants import Account, Key, Tenant, scopes_of
 
 if TYPE_CHECKING:
@@ -65,6 +67,22 @@ def _deletion(state: State, *, account_id: str, profile_ids: list[str], now: flo
     state.counts.deletion(account_id)
 
 
+def _suppression(
+    state: State, *, account_id: str, job_id: str, emails: list[str], new_ids: list[str], now: float, seconds: float
+) -> SuppressionJob:
+    """Accept a job that suppresses addresses so many seconds later."""
+    job = SuppressionJob(job_id, account_id, tuple(emails), tuple(new_ids), now, now + seconds)
+    state.tenants[account_id].suppressions[job_id] = job
+    state.agenda.put(job.due, partial(state.finish_suppression, job))
+    return job
+
+
+def _suppression_cancelled(state: State, *, account_id: str, job_id: str) -> None:
+    """Let a job come to nothing."""
+    jobs = state.tenants[account_id].suppressions
+    jobs[job_id] = replace(jobs[job_id], cancelled=True)
+
+
 def _group(state: State, *, account_id: str, kind: Kind, group_id: str, name: str, now: float) -> None:
     """Make a list or a segment."""
     state.tenants[account_id].groups.add(kind, group_id, name, now)
@@ -109,6 +127,8 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "profile": _profile,
     "update": _update,
     "deletion": _deletion,
+    "suppression": _suppression,
+    "suppression cancelled": _suppression_cancelled,
     "group": _group,
     "member": _member,
     "event": _event,

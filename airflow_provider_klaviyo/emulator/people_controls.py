@@ -57,8 +57,16 @@ class PeopleControls(Steering):
             self._now()
             return list(self._tenant(account).profiles)
 
+    @property
+    def suppressed(self) -> set[str]:
+        """The ids of the profiles that are suppressed."""
+        with self._lock:
+            self._now()
+            everybody = (profile for tenant in self._state.tenants.values() for profile in tenant.profiles)
+            return {profile.id for profile in everybody if profile.suppressed_at is not None}
+
     def forget_people(self) -> None:
-        """Remove all profiles, deletions and events; accounts, keys, lists, faults, counts and quotas stay."""
+        """Remove all profiles, deletions, suppressions and events; accounts, keys, lists, faults and counts stay."""
         with self._lock:
             self._state.happen("people forgotten")
 

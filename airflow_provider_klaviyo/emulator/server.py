@@ -36,6 +36,7 @@ class Emulator(Controls):
     - `latency_seconds`: how long an answer takes, a number or (shortest, longest). What the call does
       is done before the wait, so a client that gives up does not know the outcome.
     - `deletion_seconds`: how long an accepted deletion takes, a number or (shortest, longest).
+    - `suppression_seconds`: how long a job takes that suppresses people, a number or (shortest, longest).
     - `limit_factor`: 1 is Klaviyo's own limits, 100 is 100 times as many calls per window.
     - `limits`: (calls a second, calls a minute) by endpoint name; not multiplied by `limit_factor`.
     - `header_form`: "windows" is what Klaviyo sends, `3, 3;w=1, 60;w=60`; "minute" what it documents, `60`.
@@ -55,6 +56,7 @@ class Emulator(Controls):
         *,
         latency_seconds: Seconds = 0.0,
         deletion_seconds: Seconds = 0.2,
+        suppression_seconds: Seconds = 0.2,
         limit_factor: float = 1,
         limits: Mapping[str, tuple[int, int]] | None = None,
         header_form: HeaderForm = "windows",
@@ -75,6 +77,7 @@ class Emulator(Controls):
         settings = Settings(
             latency_seconds=latency_seconds,
             deletion_seconds=deletion_seconds,
+            suppression_seconds=suppression_seconds,
             limit_factor=limit_factor,
             limits={name: Limit(*limit) for name, limit in (limits or {}).items()},
             header_form=header_form,

@@ -19,6 +19,7 @@ class Settings:
 
     latency_seconds: Seconds = 0.0
     deletion_seconds: Seconds = 0.2
+    suppression_seconds: Seconds = 0.2
     limit_factor: float = 1.0
     limits: Mapping[str, Limit] = field(default_factory=dict)
     header_form: HeaderForm = "windows"

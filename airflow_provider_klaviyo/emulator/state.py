@@ -19,6 +19,7 @@ from airflow_provider_klaviyo.emulator.limits import BURST_SECONDS, STEADY_SECON
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT, Counts
 from airflow_provider_klaviyo.emulator.settings import Settings, draw_seconds
+from airflow_provider_klaviyo.emulator.suppressions import SuppressionJob
 from airflow_provider_klaviyo.emulator.tenants import Account, Key, Tenant
 
 
@@ -86,6 +87,21 @@ class State:
             seconds=draw_seconds(self.settings.deletion_seconds, self.rng),
         )
 
+    def request_suppression(self, tenant: Tenant, emails: Iterable[str], now: float) -> SuppressionJob:
+        """Accept a job that suppresses addresses after a while."""
+        emails = list(emails)
+        seconds = draw_seconds(self.settings.suppression_seconds, self.rng)
+        job: SuppressionJob = self.happen(
+            "suppression",
+            account_id=tenant.account.id,
+            job_id=ulid(now, self.rng),
+            emails=emails,
+            new_ids=[ulid(now + seconds, self.rng) for _ in emails],
+            now=now,
+            seconds=seconds,
+        )
+        return job
+
     def quota(self, tenant: Tenant, endpoint: str, documented: Limit, now: float) -> Quota:
         """Return what an account has left of an endpoint, less what others took by now."""
         quota = tenant.quotas.get(endpoint)
@@ -115,8 +131,21 @@ class State:
         if returns is not None:
             self.agenda.put(at + float(returns["after_seconds"]), partial(self._come_back, account_id, gone))
 
+    def finish_suppression(self, job: SuppressionJob, at: float) -> None:
+        """Let a job be done, unless a fault keeps or cancels it."""
+        tenant = self.tenants[job.account_id]
+        # One that the journal knows to be cancelled is due as well.
+        if tenant.suppressions[job.id].cancelled:
+            return
+        if self.faults.draw("suppression_never_finishes", "suppress_profiles", job.account_id) is not None:
+            self.agenda.hold("suppression_never_finishes", at, partial(self.finish_suppression, job))
+        elif self.faults.draw("suppression_cancelled", "suppress_profiles", job.account_id) is not None:
+            self.happen("suppression cancelled", account_id=job.account_id, job_id=job.id)
+        else:
+            tenant.suppress(job, at)
+
     def forget_what_is_due(self) -> None:
-        """Forget all deletions, done and to be done."""
+        """Forget all deletions, done and to be done, and jobs that are not."""
         self.agenda = Agenda()
         self.deletions = Deletions()
 

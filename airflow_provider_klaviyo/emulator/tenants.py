@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_klaviyo.emulator.events import Events
+from airflow_provider_klaviyo.emulator.filters import Filter
 from airflow_provider_klaviyo.emulator.groups import Groups
 from airflow_provider_klaviyo.emulator.limits import Quota
 from airflow_provider_klaviyo.emulator.profiles import Profile, ProfileStore
+from airflow_provider_klaviyo.emulator.suppressions import SuppressionJob
 
 SCOPES = frozenset(
     {
@@ -41,6 +43,7 @@ class Tenant:
     profiles: ProfileStore = field(default_factory=ProfileStore)
     groups: Groups = field(default_factory=Groups)
     events: Events = field(default_factory=Events)
+    suppressions: dict[str, SuppressionJob] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
 
     def erase(self, profile_id: str) -> Profile | None:
@@ -49,10 +52,23 @@ class Tenant:
         self.events.lose(profile_id)
         return self.profiles.remove(profile_id)
 
+    def suppress(self, job: SuppressionJob, at: float) -> None:
+        """Do a job: who has none of the addresses becomes a profile first, as with Klaviyo."""
+        suppressed = 0
+        for email, new_id in zip(job.emails, job.new_ids, strict=True):
+            holders = self.profiles.matching(Filter("email", (email.lower(),)))
+            holders = holders or [self.profiles.add(new_id, created=at, email=email)]
+            found = [profile for profile in holders if profile.suppressed_at is None]
+            for profile in found:
+                self.profiles.update(profile.id, updated=at, suppressed_at=at)
+            suppressed += bool(found)
+        self.suppressions[job.id] = replace(job, completed=at, suppressed=suppressed)
+
     def forget_people(self) -> None:
         """Forget everybody; the lists and segments are empty then."""
         self.groups.empty()
         self.events = Events()
+        self.suppressions.clear()
         self.profiles = ProfileStore()
 
 

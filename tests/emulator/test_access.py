@@ -60,6 +60,9 @@ def test_a_wrong_key_is_a_401(
         ("GET", "/api/profiles/X/segments", "profiles:read"),
         ("GET", "/api/events", "events:read"),
         ("PATCH", "/api/profiles/X", "profiles:write"),
+        ("POST", "/api/profile-suppression-bulk-create-jobs", "profiles:write"),
+        ("POST", "/api/profile-suppression-bulk-create-jobs", "subscriptions:write"),
+        ("GET", "/api/profile-suppression-bulk-create-jobs/X", "subscriptions:read"),
         ("POST", "/api/data-privacy-deletion-jobs", "data-privacy:write"),
     ],
 )

@@ -102,6 +102,21 @@ def test_people_can_be_put_into_lists_and_segments(
         assert api.get(f"/api/profiles/{ada}/{kind}s").json()["data"][0]["id"] == group_id
 
 
+def test_who_is_suppressed_can_be_read(
+    emulator: Emulator, control: httpx.Client, api: httpx.Client, clock: ManualClock
+) -> None:
+    profile = {"type": "profile", "attributes": {"email": "ada@example.com"}}
+    attributes = {"profiles": {"data": [profile]}}
+    body = {"data": {"type": "profile-suppression-bulk-create-job", "attributes": attributes}}
+    headers = {"Content-Type": "application/vnd.api+json"}
+    api.post("/api/profile-suppression-bulk-create-jobs", json=body, headers=headers)
+    assert control.get("/suppressed").json() == {"suppressed": []}
+    clock.advance(1)
+    (ada,) = control.get("/profiles").json()["profiles"]
+    assert ada["suppressed"] is True
+    assert control.get("/suppressed").json() == {"suppressed": [ada["profile_id"]]}
+
+
 def test_people_can_do_something(emulator: Emulator, control: httpx.Client, api: httpx.Client) -> None:
     ada = emulator.add_profile("ada@example.com")
     body = {"profile_id": ada, "metric_name": "Placed Order", "properties": {"total": 1}, "at": 5}
@@ -135,6 +150,7 @@ def test_a_process_announces_itself_and_stops_with_a_report(tmp_path: Path, numb
     ready = tmp_path / "ready.json"
     arguments = ["--profiles", "5", "--profiles-file", str(people), "--ready-file", str(ready)]
     arguments += ["--account-id", "AbC123", "--key", "pk_given", "--latency-seconds", "0.001-0.002"]
+    arguments += ["--suppression-seconds", "0"]
     with ExitStack() as stack:
         process = stack.enter_context(subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True))
         stack.callback(process.kill)

@@ -129,6 +129,36 @@ def test_who_was_changed_is_so_again(
     assert [profile.id for profile in second.profiles()] == [ada]
 
 
+def test_suppressions_finish_when_they_were_due_unless_they_were_cancelled(
+    begin: Callable[..., Emulator], connect: Any, clock: ManualClock
+) -> None:
+    def suppress(email: str) -> str:
+        attributes = {"profiles": {"data": [{"type": "profile", "attributes": {"email": email}}]}}
+        body = {"data": {"type": "profile-suppression-bulk-create-job", "attributes": attributes}}
+        headers = {"Content-Type": "application/vnd.api+json"}
+        path: str = connect(first).post(jobs, json=body, headers=headers).json()["data"]["links"]["self"]
+        return path.removeprefix(first.url)
+
+    jobs = "/api/profile-suppression-bulk-create-jobs"
+    first = begin(suppression_seconds=10)
+    first.fault("suppression_cancelled", times=1)
+    paths = [suppress("eve@example.com"), suppress("ada@example.com")]
+    clock.advance(10)
+    (ada,) = first.profiles()
+    paths.append(suppress("bob@example.com"))
+    first.add_profile("late@example.com")
+
+    second = begin()
+
+    assert second.profiles() == first.profiles()
+    assert second.suppressed == {ada.id}
+    clock.advance(10)
+    shown = [connect(second).get(path).json()["data"]["attributes"]["status"] for path in paths]
+    assert shown == ["cancelled", "complete", "complete"]
+    assert second.profiles() == first.profiles() == begin().profiles()
+    assert len(second.suppressed) == 2
+
+
 def test_somebody_can_be_added_again_who_is_gone(
     begin: Callable[..., Emulator], connect: Any, erase: Ask, clock: ManualClock
 ) -> None:

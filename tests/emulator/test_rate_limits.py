@@ -68,6 +68,7 @@ def test_sixty_deletions_a_minute_and_a_retry_after_that_is_exact(
         ("/api/profiles/X/lists", 3, 60),
         ("/api/profiles/X/segments", 3, 60),
         ("/api/events", 350, 3500),
+        ("/api/profile-suppression-bulk-create-jobs/X", 75, 750),
     ],
 )
 def test_each_endpoint_has_its_own_limit(limited: Emulator, connect: Any, path: str, burst: int, steady: int) -> None:
