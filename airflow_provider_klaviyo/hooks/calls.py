@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from airflow_provider_klaviyo.api import calls
+from airflow_provider_klaviyo.api import access, calls
+from airflow_provider_klaviyo.api.access import Event, Record
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
@@ -44,6 +45,44 @@ class KlaviyoCalls:
         Source: https://developers.klaviyo.com/en/reference/get_profile
         """
         return self.run(calls.get_profile(profile_id))
+
+    def get_whole_profile(self, profile_id: str) -> Record:
+        """Return one profile with all its attributes, subscriptions and predictive analytics, as Klaviyo gives them.
+
+        :raises KlaviyoNotFoundError: when there is none, or no longer.
+
+        Scope ``profiles:read``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_profile
+        """
+        return self.run(access.get_whole_profile(profile_id))
+
+    def get_profile_lists(self, profile_id: str) -> tuple[Record, ...]:
+        """Return the lists that a profile is in; a call for every ten.
+
+        :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
+
+        Scopes ``lists:read`` and ``profiles:read``; 3 calls a second and 60 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_lists_for_profile
+        """
+        return self.run(access.get_profile_lists(profile_id))
+
+    def get_profile_segments(self, profile_id: str) -> tuple[Record, ...]:
+        """Return the segments that a profile is in; a call for every ten.
+
+        :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
+
+        Scopes ``profiles:read`` and ``segments:read``; 3 calls a second and 60 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_segments_for_profile
+        """
+        return self.run(access.get_profile_segments(profile_id))
+
+    def get_events(self, profile_id: str) -> tuple[Event, ...]:
+        """Return what somebody did, the oldest first; a call for every 200. For a profile there is not, nothing.
+
+        Scope ``events:read``; 350 calls a second and 3,500 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_events
+        """
+        return self.run(access.get_events(profile_id))
 
     def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
         """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
