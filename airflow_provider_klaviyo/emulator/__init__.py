@@ -9,6 +9,7 @@ On the command line: `python -m airflow_provider_klaviyo.emulator --help`.
 
 try:
     from airflow_provider_klaviyo.emulator.clock import ManualClock
+    from airflow_provider_klaviyo.emulator.installations import Installation
     from airflow_provider_klaviyo.emulator.profiles import Profile
     from airflow_provider_klaviyo.emulator.server import Emulator
     from airflow_provider_klaviyo.emulator.tenants import Account
@@ -16,4 +17,4 @@ except ModuleNotFoundError as error:
     error.msg = f"{error.msg}: the emulator needs pip install 'airflow-provider-klaviyo[emulator]'"
     raise
 
-__all__ = ["Account", "Emulator", "ManualClock", "Profile"]
+__all__ = ["Account", "Emulator", "Installation", "ManualClock", "Profile"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_klaviyo.emulator.controls import Controls
+from airflow_provider_klaviyo.emulator.installations import Installation
 
 _PREFIX = "/_emulator"
 _BAD_REQUEST = 400
@@ -57,6 +59,35 @@ def _add_account(controls: Controls, body: dict[str, Any], _query: dict[str, str
 
 def _add_key(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
     return {"key": controls.add_key(**body)}
+
+
+def _list_installations(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"installations": [asdict(installation) for installation in controls.installations]}
+
+
+def _add_installation(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return asdict(controls.add_installation(**body))
+
+
+def _authorize(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    return {"code": controls.authorize(**body)}
+
+
+def _expire_access_tokens(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.expire_access_tokens(_installation(controls, **body))
+    return {}
+
+
+def _revoke_installation(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.revoke_installation(_installation(controls, **body))
+    return {}
+
+
+def _installation(controls: Controls, client_id: str, account: str | None = None) -> Installation:
+    for installation in controls.installations:
+        if installation.client_id == client_id and account in {None, installation.account_id}:
+            return installation
+    raise ValueError("There is no such installation.")
 
 
 def _report(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
@@ -132,6 +163,11 @@ _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("POST", "segments/members", _add_to_segment),
     ("POST", "events", _add_event),
     ("GET", "suppressed", _suppressed),
+    ("GET", "installations", _list_installations),
+    ("POST", "installations", _add_installation),
+    ("POST", "installations/codes", _authorize),
+    ("POST", "installations/expire", _expire_access_tokens),
+    ("POST", "installations/revoke", _revoke_installation),
     ("GET", "report", _report),
     ("GET", "deletions", _deletions),
     ("GET", "faults", _list_faults),

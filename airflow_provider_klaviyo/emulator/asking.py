@@ -13,6 +13,7 @@ from airflow_provider_klaviyo.emulator.answers import MEDIA_TYPE, RefusalError, 
 
 _REVISION = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.[A-Za-z0-9_-]+)?", re.ASCII)
 _AUTHORIZATION = re.compile(r"Klaviyo-API-Key (\S+)")
+_BEARER = re.compile(r"Bearer (\S+)")
 _UNSUPPORTED_MEDIA_TYPE = 415
 
 
@@ -32,6 +33,12 @@ class Asked:
     def key(self) -> str | None:
         """The private key that the request came with."""
         found = _AUTHORIZATION.fullmatch(self.headers.get("authorization", ""))
+        return found[1] if found else None
+
+    @property
+    def access_token(self) -> str | None:
+        """The access token of an installation that the request came with."""
+        found = _BEARER.fullmatch(self.headers.get("authorization", ""))
         return found[1] if found else None
 
     def check_revision(self) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import Answer, Outcome
+from airflow_provider_klaviyo.emulator.api_gate import ApiGate
 from airflow_provider_klaviyo.emulator.asking import Asked
 from airflow_provider_klaviyo.emulator.endpoint import Endpoint
-from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES
+from airflow_provider_klaviyo.emulator.endpoints import ENDPOINT_NAMES, TOKEN_ENDPOINT
 from airflow_provider_klaviyo.emulator.faults import Fault
-from airflow_provider_klaviyo.emulator.gate import Gate
+from airflow_provider_klaviyo.emulator.installation_controls import InstallationControls
 from airflow_provider_klaviyo.emulator.people_controls import PeopleControls
 from airflow_provider_klaviyo.emulator.settings import draw_seconds
 from airflow_provider_klaviyo.emulator.tenants import Account
+from airflow_provider_klaviyo.emulator.token_gate import TokenGate
 
 
-class Controls(PeopleControls):
+class Controls(PeopleControls, InstallationControls):
     """All controls."""
 
     def add_account(
@@ -125,7 +127,8 @@ class Controls(PeopleControls):
         """Return the answer to a request, and how many seconds to let the client wait for it."""
         with self._lock:
             latency_seconds = draw_seconds(self._settings.latency_seconds, self._state.rng)
-            return Gate(self._state, endpoint, asked, self._clock()).answer(), latency_seconds
+            gate = TokenGate if endpoint is TOKEN_ENDPOINT else ApiGate
+            return gate(self._state, endpoint, asked, self._clock()).answer(), latency_seconds
 
 
 def _check_endpoint(name: str | None) -> None:

@@ -17,6 +17,10 @@ from airflow_provider_klaviyo.emulator.profile_endpoints import (
     update_profile,
 )
 from airflow_provider_klaviyo.emulator.suppression_endpoints import get_suppression_job, suppress_profiles
+from airflow_provider_klaviyo.emulator.token_endpoint import oauth_token
+
+# Its limit is made up: Klaviyo does not tell one.
+TOKEN_ENDPOINT = Endpoint("oauth_token", "POST", "/oauth/token", (), Limit(10, 150), oauth_token)
 
 ENDPOINTS = (
     Endpoint(
@@ -64,6 +68,7 @@ ENDPOINTS = (
         get_suppression_job,
     ),
     Endpoint("get_events", "GET", "/api/events", ("events:read",), Limit(350, 3500), get_events),
+    TOKEN_ENDPOINT,
     Endpoint("get_account", "GET", "/api/accounts", ("accounts:read",), Limit(1, 15), get_account),
 )
 

@@ -1,7 +1,8 @@
-"""The way of a request: edge, key, scope, quota, form, endpoint, and what faults do to it on the way."""
+"""The way of a request, as far as all have it in common, and what faults do to it on the way."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,8 @@ from airflow_provider_klaviyo.emulator.answers import (
     Answer,
     Outcome,
     RefusalError,
-    authentication_failed,
     dropped,
     html,
-    permission_denied,
     redirect,
     throttled,
 )
@@ -25,7 +24,7 @@ from airflow_provider_klaviyo.emulator.tenants import Key
 _TARGET_TOO_LONG = 414
 
 
-class Gate:
+class Gate(ABC):
     """One request on its way through."""
 
     def __init__(self, state: State, endpoint: Endpoint, asked: Asked, now: float) -> None:
@@ -33,7 +32,7 @@ class Gate:
         self._endpoint = endpoint
         self._asked = asked
         self._now = now
-        self._key = state.keys.get(asked.key or "")
+        self._key = self._find_key()
         self._account_id = self._key.tenant.account.id if self._key else None
 
     def answer(self) -> Answer:
@@ -44,7 +43,7 @@ class Gate:
         except RefusalError as refusal:
             answer = refusal.answer()
         outcome: Outcome = "dropped" if answer.dropped else answer.status
-        self._state.counts.call(self._account_id, self._endpoint.name, outcome)
+        self._state.counts.call(self._key.owner if self._key else None, self._endpoint.name, outcome)
         return answer
 
     def _at_the_edge(self) -> Answer | None:
@@ -59,29 +58,13 @@ class Gate:
             return html(int(options["status"]))
         return None
 
+    @abstractmethod
+    def _find_key(self) -> Key | None:
+        """Return what the credentials of the request are good for."""
+
+    @abstractmethod
     def _behind_the_edge(self) -> Answer:
-        key = self._authenticated()
-        quota = self._state.quota(key.tenant, self._endpoint.name, self._endpoint.limit, self._now)
-        try:
-            self._authorize(key)
-            refused = self._refused_by_quota(quota)
-            if refused is not None:
-                return refused
-            answer = self._at_the_endpoint(key)
-        except RefusalError as refusal:
-            answer = refusal.answer()
-        return answer.with_headers(quota.headers(self._now, self._state.settings.header_form))
-
-    def _authenticated(self) -> Key:
-        if self._key is None or self._strikes("key_revoked"):
-            raise authentication_failed()
-        return self._key
-
-    def _authorize(self, key: Key) -> None:
-        for scope in self._endpoint.scopes:
-            taken_away = self._state.faults.draw("scope_missing", self._endpoint.name, self._account_id, scope=scope)
-            if scope not in key.scopes or taken_away is not None:
-                raise permission_denied(scope)
+        """Return Klaviyo's own answer, or refuse the request."""
 
     def _refused_by_quota(self, quota: Quota) -> Answer | None:
         if options := self._fault("throttled"):
@@ -93,11 +76,8 @@ class Gate:
         retry_after = quota.take(self._now)
         return None if retry_after is None else throttled(retry_after)
 
-    def _at_the_endpoint(self, key: Key) -> Answer:
-        self._asked.check_revision()
-        if self._endpoint.method != "GET":
-            self._asked.check_media_type()
-        answer = self._endpoint.answer(Asking(self._asked, self._state, key.tenant, self._endpoint.name, self._now))
+    def _on_its_way_back(self, answer: Answer) -> Answer:
+        """Return what arrives of an answer to a call that did what it was meant to do."""
         if self._strikes("connection_dropped_after"):
             return dropped(answer)
         if answer.body and self._strikes("truncated_json"):
@@ -107,6 +87,9 @@ class Gate:
         if options := self._fault("gzip_bomb"):
             return answer.exploding(int(options["megabytes"]))
         return answer
+
+    def _asking(self, key: Key) -> Asking:
+        return Asking(self._asked, self._state, key.tenant, self._endpoint.name, self._now)
 
     def _strikes(self, name: str) -> bool:
         return self._fault(name) is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.emulator.events import Metric
 from airflow_provider_klaviyo.emulator.groups import Kind
+from airflow_provider_klaviyo.emulator.installations import Code, Grant, Installation
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT
 from airflow_provider_klaviyo.emulator.suppressions import SuppressionJob
@@ -44,7 +45,8 @@ def _key(state: State, *, account_id: str, key: str, scopes: list[str] | None = 
         raise ValueError("A private key begins with pk_.")
     if key in state.keys:
         raise ValueError("There is such a key already.")
-    state.keys[key] = Key(state.tenants[account_id], scopes_of(scopes))
+    tenant = state.tenants[account_id]
+    state.keys[key] = Key(tenant, scopes_of(scopes), tenant.quotas)
 
 
 def _profile(state: State, *, account_id: str, now: float, new_id: str, **attributes: Any) -> Profile:
@@ -114,6 +116,58 @@ def _event(
         tenant.events.add(Metric(metric_id, metric, now), event_id, uuid, profile_id, at, properties)
 
 
+def _installation(
+    state: State,
+    *,
+    account_id: str,
+    client_id: str,
+    client_secret: str,
+    refresh_token: str,
+    scopes: list[str] | None,
+    rotates: bool,
+    expires_in: int,
+    now: float,
+) -> Installation:
+    """Install an app in an account."""
+    installation = Installation(account_id, client_id, client_secret, refresh_token)
+    key = Key(state.tenants[account_id], scopes_of(scopes), {}, client_id)
+    state.grants.add(Grant(installation, key, rotates, expires_in, used_at=now))
+    return installation
+
+
+def _authorization(
+    state: State, *, account_id: str, client_id: str, code: str, code_challenge: str, redirect_uri: str, now: float
+) -> None:
+    """Give out an authorization code."""
+    state.grants.authorize(code, Code(state.grants.get(client_id, account_id), code_challenge, redirect_uri, now))
+
+
+def _tokens(
+    state: State,
+    *,
+    account_id: str,
+    client_id: str,
+    access_token: str,
+    refresh_token: str,
+    code: str | None,
+    now: float,
+) -> None:
+    """Give out a pair of tokens, for a code or for another refresh token."""
+    if code is not None:
+        state.grants.use(code)
+    state.grants.issue(state.grants.get(client_id, account_id), access_token, refresh_token, now)
+
+
+def _access_tokens_expired(state: State, *, account_id: str, client_id: str) -> None:
+    """Let the access tokens of an installation be good for nothing."""
+    state.grants.expire_access_tokens(state.grants.get(client_id, account_id))
+
+
+def _installation_revoked(state: State, *, account_id: str, client_id: str) -> None:
+    """Let all tokens of an installation be good for nothing."""
+    state.grants.revoke(state.grants.get(client_id, account_id))
+
+
 def _people_forgotten(state: State) -> None:
     """Remove everybody, and everything that was to happen to them."""
     for tenant in state.tenants.values():
@@ -132,5 +186,10 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "group": _group,
     "member": _member,
     "event": _event,
+    "installation": _installation,
+    "authorization": _authorization,
+    "tokens": _tokens,
+    "access tokens expired": _access_tokens_expired,
+    "installation revoked": _installation_revoked,
     "people forgotten": _people_forgotten,
 }

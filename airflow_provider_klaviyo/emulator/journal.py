@@ -1,8 +1,8 @@
 """A file from which an emulator goes on where a killed one stopped.
 
-One JSON object a line, only ever appended, each before the client has its answer. Accounts, keys, people and
-accepted deletions are in it, so it is as secret as they are. Quotas, counts of calls and faults are not: an emulator
-that goes on knows who is there and who is to go, and not how busy it was.
+One JSON object a line, only ever appended, each before the client has its answer. Accounts, keys, tokens, people,
+what they did and what is to become of them are in it, so it is as secret as they are. Quotas, counts of calls and
+faults are not: an emulator that goes on knows who is there and who is to go, and not how busy it was.
 """
 
 from __future__ import annotations

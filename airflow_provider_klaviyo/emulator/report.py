@@ -14,15 +14,15 @@ NO_ACCOUNT = "none"
 
 
 class Counts:
-    """How many calls there were, by account, endpoint and answer."""
+    """How many calls there were, by who called, endpoint and answer: the keys of an account, or an app in it."""
 
     def __init__(self) -> None:
         self._calls: Counter[tuple[str, str, Outcome]] = Counter()
         self._deletions: Counter[str] = Counter()
 
-    def call(self, account_id: str | None, endpoint: str, outcome: Outcome) -> None:
+    def call(self, owner: str | None, endpoint: str, outcome: Outcome) -> None:
         """Count one call."""
-        self._calls[account_id or NO_ACCOUNT, endpoint, outcome] += 1
+        self._calls[owner or NO_ACCOUNT, endpoint, outcome] += 1
 
     def deletion(self, account_id: str) -> None:
         """Count one request for deletion that took effect, answered or not."""
@@ -40,16 +40,16 @@ class Counts:
         """Return how many requests for deletion an account had accepted."""
         return self._deletions[account_id]
 
-    def endpoints(self, account_id: str, quotas: Mapping[str, Quota]) -> dict[str, Any]:
-        """Return the part of the report about one account."""
-        names = sorted({called for account, called, _ in self._calls if account == account_id})
-        return {name: self._endpoint(account_id, name, quotas.get(name)) for name in names}
+    def endpoints(self, owner: str, quotas: Mapping[str, Quota]) -> dict[str, Any]:
+        """Return the part of the report about the keys of one account, or about one app in it."""
+        names = sorted({called for caller, called, _ in self._calls if caller == owner})
+        return {name: self._endpoint(owner, name, quotas.get(name)) for name in names}
 
-    def _endpoint(self, account_id: str, endpoint: str, quota: Quota | None) -> dict[str, Any]:
+    def _endpoint(self, owner: str, endpoint: str, quota: Quota | None) -> dict[str, Any]:
         by_status = {
             str(outcome): number
-            for (account, called, outcome), number in sorted(self._calls.items(), key=str)
-            if (account, called) == (account_id, endpoint)
+            for (caller, called, outcome), number in sorted(self._calls.items(), key=str)
+            if (caller, called) == (owner, endpoint)
         }
         part: dict[str, Any] = {"calls": sum(by_status.values()), "by_status": by_status}
         if quota is not None:
@@ -68,6 +68,8 @@ def table(report: Mapping[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [_COLUMNS]
     for account_id, account in report["accounts"].items():
         rows += [_row(account_id, name, part) for name, part in account["endpoints"].items()]
+        for client_id, app in account["installations"].items():
+            rows += [_row(f"{account_id}/{client_id}", name, part) for name, part in app["endpoints"].items()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     for account_id, account in report["accounts"].items():

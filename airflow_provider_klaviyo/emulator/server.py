@@ -47,8 +47,8 @@ class Emulator(Controls):
     - `seed`: the same seed gives the same ids, keys, window phases and dice; None is different each time.
     - `clock`: returns the time in Unix seconds, never running backwards; `ManualClock` is for tests that cannot wait.
     - `journal`: a file from which another emulator goes on after this one was stopped or killed. One that was begun
-      already has the account, the keys, the people and the deletions, and `resumed` is true; quotas, counts of calls
-      and faults begin anew.
+      already has the accounts, keys and installations, the people, their lists and events, the deletions and
+      suppressions, and `resumed` is true; quotas, counts of calls and faults begin anew.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One emulated Klaviyo: accounts, keys, profiles, deletions, faults and counts.
+"""One emulated Klaviyo: accounts, keys, installations, profiles, deletions, faults and counts.
 
 Pure but for its dice: the time is an argument. Not thread-safe; `Controls` is.
 """
@@ -15,6 +15,7 @@ from airflow_provider_klaviyo.emulator.deletions import Deletions
 from airflow_provider_klaviyo.emulator.faults import Faults
 from airflow_provider_klaviyo.emulator.happenings import HAPPENINGS
 from airflow_provider_klaviyo.emulator.ids import letters, ulid
+from airflow_provider_klaviyo.emulator.installations import Grants
 from airflow_provider_klaviyo.emulator.limits import BURST_SECONDS, STEADY_SECONDS, Limit, Quota
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.report import NO_ACCOUNT, Counts
@@ -31,6 +32,7 @@ class State:
         self.rng = rng
         self.tenants: dict[str, Tenant] = {}
         self.keys: dict[str, Key] = {}
+        self.grants = Grants()
         self.agenda = Agenda()
         self.deletions = Deletions()
         self.faults = Faults(Random(rng.getrandbits(64)))  # noqa: S311 - dice, not secrets
@@ -102,17 +104,19 @@ class State:
         )
         return job
 
-    def quota(self, tenant: Tenant, endpoint: str, documented: Limit, now: float) -> Quota:
-        """Return what an account has left of an endpoint, less what others took by now."""
-        quota = tenant.quotas.get(endpoint)
+    def quota(self, key: Key, endpoint: str, documented: Limit, now: float) -> Quota:
+        """Return what a key has left of an endpoint, less what others took by now who share its quota."""
+        quota = key.quotas.get(endpoint)
         if quota is None:
-            quota = tenant.quotas[endpoint] = Quota(
+            quota = key.quotas[endpoint] = Quota(
                 self.settings.limit(endpoint, documented),
                 burst_phase=self.rng.uniform(0, BURST_SECONDS),
                 steady_phase=self.rng.uniform(0, STEADY_SECONDS),
             )
-        for at in self.faults.eaten(endpoint, tenant.account.id, now):
-            quota.take(at, own=False)
+        # Nobody shares the quota of an installation.
+        if key.client_id is None:
+            for at in self.faults.eaten(endpoint, key.tenant.account.id, now):
+                quota.take(at, own=False)
         return quota
 
     def settle(self, now: float) -> None:
@@ -152,8 +156,8 @@ class State:
     def reset_counts(self) -> None:
         """Begin a new report."""
         self.counts = Counts()
-        for tenant in self.tenants.values():
-            for quota in tenant.quotas.values():
+        for quotas in [tenant.quotas for tenant in self.tenants.values()] + [grant.key.quotas for grant in self.grants]:
+            for quota in quotas.values():
                 quota.reset_counts()
 
     def report(self) -> dict[str, Any]:
@@ -175,6 +179,11 @@ class State:
                 "gone": sum(owner == account_id for owner in self.deletions.gone.values()),
             },
             "endpoints": self.counts.endpoints(account_id, tenant.quotas),
+            "installations": {
+                grant.installation.client_id: {"endpoints": self.counts.endpoints(grant.key.owner, grant.key.quotas)}
+                for grant in self.grants
+                if grant.key.tenant is tenant
+            },
         }
 
     def _come_back(self, account_id: str, gone: Profile, at: float) -> None:

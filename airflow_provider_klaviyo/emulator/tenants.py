@@ -74,10 +74,18 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose key it is, and what it may do."""
+    """Whose key it is, what it may do, and how often: the private keys of an account have one quota, an app its own."""
 
     tenant: Tenant
     scopes: frozenset[str]
+    quotas: dict[str, Quota]
+    client_id: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Under whose name its calls are counted."""
+        account_id = self.tenant.account.id
+        return account_id if self.client_id is None else f"{account_id}/{self.client_id}"
 
 
 def scopes_of(scopes: list[str] | None) -> frozenset[str]:

@@ -117,6 +117,28 @@ def test_who_is_suppressed_can_be_read(
     assert control.get("/suppressed").json() == {"suppressed": [ada["profile_id"]]}
 
 
+def test_apps_can_be_installed_and_revoked(emulator: Emulator, control: httpx.Client, api: httpx.Client) -> None:
+    app = control.post("/installations", json={"expires_in": 60, "rotates": False}).json()
+    assert app.keys() == {"account_id", "client_id", "client_secret", "refresh_token"}
+    assert control.get("/installations").json() == {"installations": [app]}
+    challenge = {"code_challenge": "x" * 43, "redirect_uri": "https://app.example.com"}
+    named = {"client_id": app["client_id"]}
+    assert len(control.post("/installations/codes", json={**named, **challenge}).json()["code"]) == 40
+
+    def refresh() -> httpx.Response:
+        fields = {"grant_type": "refresh_token", "refresh_token": app["refresh_token"]}
+        auth = (app["client_id"], app["client_secret"])
+        return httpx.post(f"{emulator.url}/oauth/token", data=fields, auth=auth, trust_env=False)
+
+    api.headers["Authorization"] = f"Bearer {refresh().json()['access_token']}"
+    assert api.get("/api/profiles").status_code == 200
+    assert control.post("/installations/expire", json=named).json() == {}
+    assert api.get("/api/profiles").status_code == 401
+    assert refresh().status_code == 200
+    assert control.post("/installations/revoke", json={**named, "account": app["account_id"]}).json() == {}
+    assert refresh().json() == {"error": "invalid_grant"}
+
+
 def test_people_can_do_something(emulator: Emulator, control: httpx.Client, api: httpx.Client) -> None:
     ada = emulator.add_profile("ada@example.com")
     body = {"profile_id": ada, "metric_name": "Placed Order", "properties": {"total": 1}, "at": 5}
@@ -134,6 +156,7 @@ def test_people_can_do_something(emulator: Emulator, control: httpx.Client, api:
         ("/profiles", {"profiles": [{"shoe_size": 44}]}),
         ("/profiles", []),
         ("/keys", {"account": "nobody"}),
+        ("/installations/revoke", {"client_id": "nobody"}),
         ("/lists/members", {"profile_id": "nobody", "list_id": "nothing"}),
     ],
 )

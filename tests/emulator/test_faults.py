@@ -222,6 +222,8 @@ def test_a_fault_strikes_as_often_as_its_dice_say(emulator: Emulator, api: httpx
         ("throttled", {"seconds": 1}),
         ("throttled", {"endpoint": "get_everything"}),
         ("deletion_refused", {"endpoint": "get_profiles"}),
+        ("endless_pages", {"endpoint": "get_account"}),
+        ("suppression_cancelled", {"endpoint": "get_suppression_job"}),
         ("throttled", {"probability": 2}),
         ("throttled", {"times": 0}),
         ("scope_missing", {}),

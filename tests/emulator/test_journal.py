@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -157,6 +159,46 @@ def test_suppressions_finish_when_they_were_due_unless_they_were_cancelled(
     assert shown == ["cancelled", "complete", "complete"]
     assert second.profiles() == first.profiles() == begin().profiles()
     assert len(second.suppressed) == 2
+
+
+def test_tokens_are_as_good_as_they_were(begin: Callable[..., Emulator], connect: Any, clock: ManualClock) -> None:
+    def ask(emulator: Emulator, **fields: str) -> httpx.Response:
+        auth = (app.client_id, app.client_secret)
+        return httpx.post(f"{emulator.url}/oauth/token", data=fields, auth=auth, trust_env=False)
+
+    def refresh(emulator: Emulator, token: str) -> httpx.Response:
+        return ask(emulator, grant_type="refresh_token", refresh_token=token)
+
+    def status(emulator: Emulator, pair: dict[str, Any]) -> int:
+        client: httpx.Client = connect(emulator)
+        client.headers["Authorization"] = f"Bearer {pair['access_token']}"
+        return client.get("/api/profiles").status_code
+
+    verifier = "v" * 43
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    first = begin()
+    app = first.add_installation(scopes=["profiles:read"])
+    pair = refresh(first, app.refresh_token).json()
+    code = first.authorize(app.client_id, challenge, "https://app.example.com")
+
+    second = begin()
+
+    assert second.installations == first.installations
+    assert status(second, pair) == 200
+    assert refresh(second, app.refresh_token).status_code == 400
+    proof = {"code": code, "code_verifier": verifier, "redirect_uri": "https://app.example.com"}
+    pairs = [pair, refresh(second, pair["refresh_token"]).json()]
+    second.expire_access_tokens(app)
+    pairs.append(ask(second, grant_type="authorization_code", **proof).json())
+
+    third = begin()
+
+    assert [status(third, one) for one in pairs] == [401, 401, 200]
+    assert ask(third, grant_type="authorization_code", **proof).json() == {"error": "invalid_grant"}
+    clock.advance(3600)
+    assert status(third, pairs[-1]) == 401
+    third.revoke_installation(app)
+    assert refresh(begin(), pairs[-1]["refresh_token"]).json() == {"error": "invalid_grant"}
 
 
 def test_somebody_can_be_added_again_who_is_gone(

@@ -49,6 +49,7 @@ def test_everything_asked_is_counted(
                 "eaten_by_others": 0,
             }
         },
+        "installations": {},
     }
     assert report["without_account"]["endpoints"]["get_account"]["by_status"] == {"401": 1}
     assert "profile_deletion  4      3        3         3" in table(report)
