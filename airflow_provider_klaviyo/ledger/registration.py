@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -18,6 +16,7 @@ from sqlalchemy.engine import Connection
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
+from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_request_id
 from airflow_provider_klaviyo.deletion.resolve import Resolved
 from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_terms
 from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
@@ -30,7 +29,6 @@ __all__ = ["Registration", "given_up"]
 
 ROWS_AT_ONCE: Final = 1_000
 LOGGED_ROWS: Final = 20
-LONGEST_REQUEST_ID: Final = 255
 # A deletion that Klaviyo has accepted so long ago and not carried out is asked for again.
 LONGEST_DELETION: Final = timedelta(days=14)
 SETTLED: Final = (Outcome.CONFIRMED, Outcome.REAPPEARED, Outcome.ABSENT, Outcome.REQUESTED)
@@ -203,8 +201,8 @@ class Registration:
         request_id, received_at, regulation = map(_stated, entry[2:])
         doubts = []
         try:
-            request_id = _request_id(request_id)
-        except TermsError as error:
+            request_id = read_request_id(request_id)
+        except RequestIdError as error:
             doubts.append(f"it has no request id: {error}")
             request_id = None
         try:
@@ -269,20 +267,3 @@ def given_up(plan_id: str) -> NoReturn:
 def _stated(value: object) -> object:
     """Return what a row says; None for an empty text, which is how a CSV file says nothing."""
     return None if isinstance(value, str) and not value.strip() else value
-
-
-def _request_id(value: object) -> str | None:
-    """Return the source's own id of a request: a text, a whole number or a UUID."""
-    if value is None:
-        return None
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_REQUEST_ID:
-        value = int(value) if value == int(value) else value
-    text = str(value) if isinstance(value, str | uuid.UUID) or _is_short_number(value) else ""
-    if not text.strip() or len(text) > LONGEST_REQUEST_ID or not text.isprintable():
-        raise TermsError(f"a request_id is 1 to {LONGEST_REQUEST_ID} printable characters")
-    return text.strip()
-
-
-def _is_short_number(value: object) -> bool:
-    """Tell whether Python writes this number out: it refuses those of many thousands of digits."""
-    return type(value) is int and abs(value) < 10**LONGEST_REQUEST_ID
