@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PATH",
         help="file to write to what is there and what is to happen, accounts and people and all, and to go on from if "
-        "it was begun before, also by an emulator that was killed; the options about account and people then count for nothing (none)",
+        "it was begun before, also by an emulator that was killed; the options about account and people then count "
+        "for nothing (none)",
     )
     _add_behaviour(parser.add_argument_group("behaviour").add_argument)
     _add_contents(parser.add_argument_group("account and people").add_argument)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from airflow_provider_klaviyo.emulator import Emulator, ManualClock
+from airflow_provider_klaviyo.emulator import Emulator, Installation, ManualClock
 
 JOBS = "/api/data-privacy-deletion-jobs"
 MEDIA_TYPE = "application/vnd.api+json"
+
+# What an app proves by S256 that it is the one that began, and where its codes are sent.
+VERIFIER = "a-verifier_of.forty~three-characters-or-more"
+REDIRECT = "https://app.example.com/callback"
 
 Ask = Callable[..., httpx.Response]
 
@@ -110,3 +117,80 @@ def error() -> Callable[[httpx.Response], dict[str, Any]]:
         return dict(only)
 
     return error
+
+
+@pytest.fixture
+def ask_for_tokens() -> Iterator[Ask]:
+    """Send a form to the token endpoint, as the app that is installed."""
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(trust_env=False))
+
+        def ask_for_tokens(emulator: Emulator, app: Installation, **fields: str) -> httpx.Response:
+            return client.post(f"{emulator.url}/oauth/token", data=fields, auth=(app.client_id, app.client_secret))
+
+        yield ask_for_tokens
+
+
+@pytest.fixture
+def refresh(ask_for_tokens: Ask) -> Ask:
+    """Ask for tokens with a refresh token, by default the first one."""
+
+    def refresh(emulator: Emulator, app: Installation, token: str | None = None) -> httpx.Response:
+        return ask_for_tokens(emulator, app, grant_type="refresh_token", refresh_token=token or app.refresh_token)
+
+    return refresh
+
+
+@pytest.fixture
+def agree() -> Callable[[Emulator, Installation], str]:
+    """Have somebody agree to an app, and return the code."""
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+    return lambda emulator, app: emulator.authorize(app.client_id, challenge, REDIRECT, app.account_id)
+
+
+@pytest.fixture
+def exchange(ask_for_tokens: Ask) -> Ask:
+    """Ask for tokens with a code."""
+
+    def exchange(emulator: Emulator, app: Installation, code: str, **fields: str) -> httpx.Response:
+        given = {"code": code, "code_verifier": VERIFIER, "redirect_uri": REDIRECT, **fields}
+        return ask_for_tokens(emulator, app, grant_type="authorization_code", **given)
+
+    return exchange
+
+
+@pytest.fixture
+def with_token(connect: Any) -> Callable[..., httpx.Client]:
+    """Open a client that has the access token of an answer."""
+
+    def with_token(emulator: Emulator, answer: httpx.Response) -> httpx.Client:
+        assert answer.status_code == 200, answer.text
+        client: httpx.Client = connect(emulator)
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return client
+
+    return with_token
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+@pytest.fixture
+def begin(start: Callable[..., Emulator], journal: Path) -> Callable[..., Emulator]:
+    """Start an emulator with the journal."""
+    return lambda **options: start(journal=journal, seed=None, limit_factor=1_000, **options)
+
+
+@pytest.fixture
+def refused() -> Callable[[httpx.Response], tuple[int, str]]:
+    """Take an answer apart that must be an error of OAuth."""
+
+    def refused(response: httpx.Response) -> tuple[int, str]:
+        assert response.headers["content-type"] == "application/json"
+        body = response.json()
+        assert body.keys() == {"error"}
+        return response.status_code, body["error"]
+
+    return refused
