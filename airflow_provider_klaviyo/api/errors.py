@@ -10,6 +10,7 @@ KlaviyoError
 │   ├── KlaviyoPermissionError      403: the key lacks a scope
 │   ├── KlaviyoNotFoundError        404: there is no such thing
 │   └── KlaviyoInvalidRequestError  400 and its kin: Klaviyo cannot make sense of the request
+│       └── KlaviyoDuplicateProfileError 409: another profile holds the identifier already
 ├── KlaviyoUnavailableError         try again later; nothing is lost
 │   ├── KlaviyoRateLimitError       429: not before `retry_after_seconds` have passed
 │   ├── KlaviyoServerError          5xx
@@ -26,12 +27,15 @@ Source: https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "KlaviyoAccountError",
     "KlaviyoAnswerError",
     "KlaviyoAuthenticationError",
     "KlaviyoConfigurationError",
     "KlaviyoConnectionError",
+    "KlaviyoDuplicateProfileError",
     "KlaviyoError",
     "KlaviyoInvalidRequestError",
     "KlaviyoKeyError",
@@ -108,6 +112,17 @@ class KlaviyoNotFoundError(KlaviyoRefusedError):
 
 class KlaviyoInvalidRequestError(KlaviyoRefusedError):
     """400, 405, 409, 410, 414, 415 and other 4xx. The request itself is at fault."""
+
+
+class KlaviyoDuplicateProfileError(KlaviyoInvalidRequestError):
+    """409 ``duplicate_profile``. Another profile holds the identifier; only a person can tell whether to merge the two.
+
+    :param duplicate_profile_id: of the other profile; None where Klaviyo does not say it.
+    """
+
+    def __init__(self, message: str, *, duplicate_profile_id: str | None = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.duplicate_profile_id = duplicate_profile_id
 
 
 class KlaviyoUnavailableError(KlaviyoError):

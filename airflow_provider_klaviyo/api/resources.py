@@ -6,16 +6,16 @@ Source: https://developers.klaviyo.com/en/reference/api_overview
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT, GET_PROFILE, GET_PROFILES, PROFILE_DELETION
+from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT, GET_PROFILE, GET_PROFILES, PROFILE_DELETION, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
 from airflow_provider_klaviyo.api.wire import (
     PAGE_SIZE,
+    PLAIN_ID,
     Answer,
     Page,
     Request,
@@ -29,6 +29,7 @@ from airflow_provider_klaviyo.api.wire import (
 
 __all__ = [
     "NOBODY",
+    "PROFILE_FIELDS",
     "PROFILE_ID",
     "Account",
     "Profile",
@@ -43,7 +44,7 @@ __all__ = [
 
 # An id that no profile has, to see whether a key may look profiles up at all.
 NOBODY: Final = "0" * 26
-PROFILE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PROFILE_ID: Final = PLAIN_ID
 PROFILE_FIELDS: Final = "email,phone_number,external_id,created"
 
 
@@ -136,9 +137,9 @@ def read_profiles(answer: Answer) -> Page[Profile]:
     return Page(tuple(_profile(item) for item in data), next_cursor(document))
 
 
-def read_profile(answer: Answer) -> Profile:
-    """Read one profile."""
-    return _profile(read_document(answer, GET_PROFILE).get("data"))
+def read_profile(answer: Answer, endpoint: Endpoint = GET_PROFILE) -> Profile:
+    """Read one profile, as this endpoint answers it."""
+    return _profile(read_document(answer, endpoint).get("data"))
 
 
 def read_account(answer: Answer) -> Account:

@@ -15,12 +15,18 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from airflow_provider_klaviyo.api.endpoints import Endpoint
-from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoError, error_class
+from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
+    KlaviyoDuplicateProfileError,
+    KlaviyoError,
+    error_class,
+)
 from airflow_provider_klaviyo.api.pace import RateLimit
 
 __all__ = [
     "MEDIA_TYPE",
     "PAGE_SIZE",
+    "PLAIN_ID",
     "Answer",
     "Page",
     "Request",
@@ -40,6 +46,9 @@ PAGE_SIZE: Final = 100
 MEDIA_TYPE: Final = "application/vnd.api+json"
 # What a filter is full of: encoded first, all at once, so that hardly anything is left to look at one by one.
 ENCODED: Final = {character: f"%{ord(character):02X}" for character in '%",@[]()'}
+DUPLICATE_PROFILE: Final = (409, "duplicate_profile")
+# What may stand in a path and in a log, and is nobody's address.
+PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 T = TypeVar("T")
 
@@ -135,21 +144,28 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
 
 def error_from(endpoint: Endpoint, answer: Answer) -> KlaviyoError:
     """Turn an answer that is not a success into the error to raise."""
-    code, error_id, source = _first_error(answer)
+    first = _first_error(answer)
+    code, error_id = _token(at(first, "code")), _token(at(first, "id"))
     what = f"Klaviyo answered {answer.status}{f' {code}' if code else ''} to {endpoint}"
-    return error_class(answer.status)(
-        f"{what}: {_advice(endpoint, answer.status)}{f' (Klaviyo error id {error_id})' if error_id else ''}",
-        status=answer.status,
-        code=code,
-        error_id=error_id,
-        source=source,
-        retry_after_seconds=read_retry_after(answer.headers),
-    )
+    message = f"{what}: {_advice(endpoint, answer.status)}{f' (Klaviyo error id {error_id})' if error_id else ''}"
+    known: dict[str, Any] = {
+        "status": answer.status,
+        "code": code,
+        "error_id": error_id,
+        "source": _token(at(first, "source", "parameter") or at(first, "source", "pointer")),
+        "retry_after_seconds": read_retry_after(answer.headers),
+    }
+    if (answer.status, code) == DUPLICATE_PROFILE:
+        other = at(first, "meta", "duplicate_profile_id")
+        other = other if isinstance(other, str) and PLAIN_ID.fullmatch(other) else None
+        return KlaviyoDuplicateProfileError(message, duplicate_profile_id=other, **known)
+    return error_class(answer.status)(message, **known)
 
 
 _ADVICE: Final = {
     401: "the private key is not accepted there",
     404: "there is no such thing",
+    409: "something else is in its way, such as another profile with the same identifier",
     410: "the API revision is retired. Set a newer 'revision' on the connection, or leave it empty",
     429: "too many calls for this account",
 }
@@ -166,14 +182,12 @@ def _advice(endpoint: Endpoint, status: int) -> str:
     return _ADVICE.get(status, "the request is refused as it is")
 
 
-def _first_error(answer: Answer) -> tuple[str | None, str | None, str | None]:
-    """Return code, id and source of the first error, each only if it is a plain token and so nobody's data."""
+def _first_error(answer: Answer) -> Any:
+    """Return the first error of an answer. Nothing of it may be repeated but plain tokens: the rest quotes people."""
     try:
-        error = at(json.loads(answer.body), "errors", 0)
+        return at(json.loads(answer.body), "errors", 0)
     except (ValueError, RecursionError):
-        return None, None, None
-    source = at(error, "source", "parameter") or at(error, "source", "pointer")
-    return _token(at(error, "code")), _token(at(error, "id")), _token(source)
+        return None
 
 
 def _token(value: object) -> str | None:

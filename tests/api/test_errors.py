@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_klaviyo.api import errors
-from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, GET_PROFILES, PROFILE_DELETION
+from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, GET_PROFILES, PROFILE_DELETION, UPDATE_PROFILE
 from airflow_provider_klaviyo.api.errors import KlaviyoError, error_class
 from airflow_provider_klaviyo.api.wire import Answer, error_from
 
@@ -94,7 +94,7 @@ def test_an_error_survives_pickling_with_all_it_knows(kind: type[KlaviyoError]) 
         "source": "filter",
         "retry_after_seconds": 7.5,
         "in_doubt": False,
-    }
+    } | ({"duplicate_profile_id": None} if kind is errors.KlaviyoDuplicateProfileError else {})
 
 
 def everything_it_says(error: KlaviyoError) -> str:
@@ -133,6 +133,37 @@ def test_whatever_comes_as_an_error_becomes_one(body: bytes, status: int) -> Non
         error = error_from(endpoint, Answer(status, {}, body))
         assert error.status == status
         assert str(endpoint) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ({"duplicate_profile_id": "01HZZZZZZZZZZZZZZZZZZZZZZZ"}, "01HZZZZZZZZZZZZZZZZZZZZZZZ"),
+        ({"duplicate_profile_id": ADDRESS}, None),
+        ({"duplicate_profile_id": "+15005550006"}, None),
+        ({"duplicate_profile_id": ["01H"]}, None),
+        ({"duplicate_profile_id": "0" * 65}, None),
+        ({}, None),
+        ([], None),
+        (None, None),
+        ("duplicate_profile_id", None),
+    ],
+)
+def test_a_duplicate_says_which_other_profile_it_is(meta: object, expected: str | None) -> None:
+    refusal = {"id": "3f-1", "code": "duplicate_profile", "detail": f"{ADDRESS} is taken.", "meta": meta}
+    error = error_from(UPDATE_PROFILE, Answer(409, {}, json.dumps({"errors": [refusal]}).encode()))
+    assert isinstance(error, errors.KlaviyoDuplicateProfileError)
+    copy = pickle.loads(pickle.dumps(error))
+    assert error.duplicate_profile_id == copy.duplicate_profile_id == expected
+    assert (copy.status, copy.code, copy.error_id) == (409, "duplicate_profile", "3f-1")
+    assert "canary" not in everything_it_says(error)
+    assert "another profile with the same identifier" in str(error)
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, "conflict"), (400, "duplicate_profile"), (409, None)])
+def test_another_conflict_is_no_duplicate(status: int, code: str | None) -> None:
+    error = error_from(UPDATE_PROFILE, Answer(status, {}, json.dumps({"errors": [{"code": code}]}).encode()))
+    assert type(error) is errors.KlaviyoInvalidRequestError
 
 
 def test_an_error_document_that_is_too_deep_to_read_is_still_an_error() -> None:

@@ -1,0 +1,56 @@
+"""Change what identifies a profile: its e-mail address, its phone number, its external id; and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
+from airflow_provider_klaviyo.api.diagnosis import ask
+from airflow_provider_klaviyo.api.endpoints import UPDATE_PROFILE
+from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
+from airflow_provider_klaviyo.api.resources import PROFILE_FIELDS, PROFILE_ID, Profile, read_profile
+from airflow_provider_klaviyo.api.wire import Request, query_string
+
+__all__ = ["update_profile", "update_request"]
+
+CHANGEABLE: Final = frozenset({"email", "phone_number", "external_id"})
+
+
+def update_profile(
+    profile_id: str, identifiers: Mapping[str, str], *, patience_seconds: float = PATIENCE_SECONDS
+) -> Conversation[Profile]:
+    """Give a profile other identifiers, and return what it is then. What is not named stays as it is.
+
+    :param identifiers: the new ``email``, ``phone_number`` and ``external_id``, any of them.
+    :raises KlaviyoDuplicateProfileError: when another profile holds one of them; nothing was changed.
+    :raises KlaviyoNotFoundError: there is no such profile, or no longer.
+
+    Scope ``profiles:write``; 75 a second and 750 a minute for the whole account.
+    Source: https://developers.klaviyo.com/en/reference/update_profile
+    """
+    request = update_request(profile_id, identifiers)
+    profile = read_profile((yield from ask(request, patience_seconds=patience_seconds)), UPDATE_PROFILE)
+    if profile.id != profile_id:
+        raise KlaviyoAnswerError(f"the update of profile {profile_id} was answered with another profile")
+    return profile
+
+
+def update_request(profile_id: str, identifiers: Mapping[str, str]) -> Request:
+    """Ask for a change of identifiers. Anything but an id is refused: paths are logged, and an address must not be.
+
+    Source: https://developers.klaviyo.com/en/reference/update_profile
+    """
+    if not PROFILE_ID.fullmatch(profile_id):
+        raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
+    # An empty one, or null, would take an identifier away.
+    if not identifiers or not CHANGEABLE.issuperset(identifiers) or not all(identifiers.values()):
+        raise ValueError(f"an update has one or more of {', '.join(sorted(CHANGEABLE))}, and none of them is empty")
+    data = {"type": "profile", "id": profile_id, "attributes": dict(identifiers)}
+    return Request(
+        UPDATE_PROFILE,
+        UPDATE_PROFILE.path.replace("{id}", profile_id),
+        query=query_string({"fields[profile]": PROFILE_FIELDS}),
+        body=json.dumps({"data": data}).encode(),
+    )
