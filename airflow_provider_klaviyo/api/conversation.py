@@ -90,13 +90,17 @@ T = TypeVar("T")
 Conversation = Generator[Step, Any, T]
 
 
-def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[Answer]:
+def exchange(
+    request: Request, *, patience_seconds: float = PATIENCE_SECONDS, is_repeatable: bool = True
+) -> Conversation[Answer]:
     """Send one request at its turn, again if need be, and return the successful answer.
 
-    Every call made here may be repeated: deleting twice deletes once. So 429, 5xx and a broken connection are
+    Nearly every call made here may be repeated: deleting twice deletes once. So 429, 5xx and a broken connection are
     waited out. ``Retry-After`` is honoured exactly; where it is missing the pauses grow from 1 s to 60 s.
 
     :param patience_seconds: how long to wait for better times in all, not counting the even pace.
+    :param is_repeatable: False for a request that does more when it is sent twice. Then only a 429 is waited out, by
+        which nothing was done; any other trouble is ``in_doubt`` at once.
     :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
         wait, and carries it as ``retry_after_seconds``.
     :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend. Any error is ``in_doubt``
@@ -118,6 +122,9 @@ def exchange(request: Request, *, patience_seconds: float = PATIENCE_SECONDS) ->
             error = _error(request.endpoint, answer)
             if not isinstance(error, KlaviyoUnavailableError):
                 raise error
+            if not is_repeatable and not isinstance(error, KlaviyoRateLimitError):
+                in_doubt = True
+                raise _unrepeated(error)
             wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
             if error.status is not None:
                 yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
@@ -150,6 +157,15 @@ def _out_of_patience(error: KlaviyoUnavailableError, wait_seconds: float) -> Kla
     """Say in the error how long the next wait would be."""
     error.args = (f"{error}. The next try is due in {wait_seconds:,.0f} s, longer than this call may wait",)
     error.retry_after_seconds = wait_seconds
+    return error
+
+
+def _unrepeated(error: KlaviyoUnavailableError) -> KlaviyoUnavailableError:
+    """Say in the error that the request may have been carried out."""
+    error.args = (
+        f"{error}. It may have been carried out all the same, and was not sent again, because that might do it twice: "
+        "look first what became of it",
+    )
     return error
 
 

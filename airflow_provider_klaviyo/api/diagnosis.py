@@ -24,7 +24,7 @@ __all__ = ["ask"]
 PATIENCE_SECONDS: Final = 30.0
 
 
-def ask(request: Request, *, patience_seconds: float) -> Conversation[Answer]:
+def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True) -> Conversation[Answer]:
     """Send one request as `exchange` does; on a 401 ask other endpoints with the same key what is wrong.
 
     :raises KlaviyoAuthenticationError: when the key is right elsewhere, or nothing can be learnt.
@@ -32,7 +32,7 @@ def ask(request: Request, *, patience_seconds: float) -> Conversation[Answer]:
     :raises KlaviyoError: as `exchange`.
     """
     try:
-        return (yield from exchange(request, patience_seconds=patience_seconds))
+        return (yield from exchange(request, patience_seconds=patience_seconds, is_repeatable=is_repeatable))
     except KlaviyoAuthenticationError as error:
         refusal = error
     raise (yield from _diagnosed(refusal, request.endpoint))
