@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from airflow_provider_klaviyo.api import access, calls
+from airflow_provider_klaviyo.api import access, calls, generic, rectification, suppression
 from airflow_provider_klaviyo.api.access import Event, Record
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.resources import Account, Profile
+from airflow_provider_klaviyo.api.suppression import SuppressionJob
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
 
 __all__ = ["KlaviyoCalls"]
 
@@ -119,3 +122,96 @@ class KlaviyoCalls:
         if len(named) != 1 or not named[0][1].strip():
             raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number, not an empty one")
         self.run(calls.request_profile_deletion(*named[0]))
+
+    def update_profile(
+        self,
+        profile_id: str,
+        *,
+        email: str | None = None,
+        phone_number: str | None = None,
+        external_id: str | None = None,
+    ) -> Profile:
+        """Give a profile other identifiers, and return what it is then. Nothing else of it is touched.
+
+        :param email: the new address; None leaves the one that there is, and so for the others.
+        :param phone_number: the new one, in E.164 form.
+        :raises KlaviyoDuplicateProfileError: when another profile holds one of them: ``duplicate_profile_id``. Nothing
+            was changed.
+        :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
+
+        Scope ``profiles:write``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/update_profile
+        """
+        given = {Kind.EMAIL: email, Kind.PHONE_NUMBER: phone_number, Kind.EXTERNAL_ID: external_id}
+        identifiers = {kind.value: _normalised(kind, value) for kind, value in given.items() if value is not None}
+        if not identifiers:
+            raise KlaviyoConfigurationError("give what is to change: email, phone_number or external_id")
+        return self.run(rectification.update_profile(profile_id, identifiers))
+
+    def suppress_profiles(self, emails: Sequence[str]) -> SuppressionJob:
+        """Have nobody at these addresses sent marketing e-mail any more; return the job that does it in its own time.
+
+        Klaviyo makes a profile of an address that no profile has. So give it addresses that you have just looked up,
+        and nobody whose deletion was requested: they would come back. `ProfileSuppressionOperator` sees to that.
+
+        :param emails: 1 to 100.
+
+        Scopes ``profiles:write`` and ``subscriptions:write``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/bulk_suppress_profiles
+        """
+        if isinstance(emails, str) or not 1 <= len(emails) <= suppression.EMAILS_A_JOB:
+            raise KlaviyoConfigurationError(f"emails must be a list of 1 to {suppression.EMAILS_A_JOB} addresses")
+        return self.run(suppression.suppress_profiles([_normalised(Kind.EMAIL, email) for email in emails]))
+
+    def get_suppression_job(self, job_id: str) -> SuppressionJob:
+        """Return how far a job is that suppresses profiles.
+
+        :raises KlaviyoNotFoundError: when there is no such job.
+
+        Scope ``subscriptions:read``; 75 calls a second and 750 a minute.
+        Source: https://developers.klaviyo.com/en/reference/get_bulk_suppress_profiles_job
+        """
+        return self.run(suppression.get_suppression_job(job_id))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Mapping[str, Any] | Sequence[Any] | None = None,
+        limit: Limit = generic.SLOWEST,
+        revision: str | None = None,
+        idempotent: bool = False,
+    ) -> dict[str, Any] | None:
+        """Make a call that no other method makes, and return the JSON that is answered; None for an empty answer.
+
+        It is paced, tried again, and kept out of logs and errors as the others are. An endpoint that this package uses
+        keeps the pace that it has here; any other has one of its own, whatever ids are in its path.
+
+        :param method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+        :param path: such as ``/api/lists/Y6nRLr``. It is logged, so it holds letters, digits, dots and dashes only;
+            what comes after a ``?`` belongs into ``params``.
+        :param params: of the query, such as ``{"filter": …}``, not yet encoded. Never logged.
+        :param json: the body. Never logged.
+        :param limit: of an endpoint that this package does not use, as its reference says: ``Limit(burst=1,
+            steady=15)`` calls a second and a minute is the slowest of Klaviyo's (XS), and the default; S is 3 and 60, M
+            10 and 150, L 75 and 700, XL 350 and 3,500.
+        :param revision: of Klaviyo's API, for this call; None for the connection's.
+        :param idempotent: True says that sending a ``POST`` or ``PATCH`` twice does no more than sending it once. Then
+            it is tried again after a lost answer or a 5xx too, as all other methods are; otherwise after a 429 only.
+        :raises KlaviyoConfigurationError: for what cannot be sent, before anything is.
+        :raises KlaviyoError: ``in_doubt`` when it may have been carried out although it failed.
+
+        Source: https://developers.klaviyo.com/en/reference/api_overview
+        """
+        request = generic.generic_request(method, path, params=params, body=json, limit=limit, revision=revision)
+        return self.run(generic.call(request, is_repeatable=idempotent or method in generic.SAFE_TO_REPEAT))
+
+
+def _normalised(kind: Kind, value: str) -> str:
+    try:
+        return Identifier.of(kind, value).value
+    except InvalidIdentifierError as error:
+        reason = str(error)
+    raise KlaviyoConfigurationError(f"{kind}: {reason}")
