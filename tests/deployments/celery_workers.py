@@ -4,7 +4,7 @@
 
 An Airflow of all its processes, as in the tests beside this, but with CeleryExecutor: two workers with two slots each,
 which know of one another through the ledger only. The broker is Valkey, from a wheel. Klaviyo allows four times its
-usual pace, so that it takes five minutes rather than twenty.
+usual pace, so that it takes five minutes rather than twenty. The tests run it with fewer profiles.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def minutes_of_deletions(run: Run, number: int) -> float:
 
 
 def print_what_was_reached(run: Run, number: int, minutes: float) -> None:
-    """Print the share of the pace, the refusals, who did it, and who is gone."""
+    """Print the share of the pace, the refusals, who did it, and who is gone; end in failure if that is not right."""
     refused = run.airflow.klaviyo.seen("profile_deletion")["by_status"].get("429", 0)
     gone, listed = set(run.airflow.deletions()["deleted"]), set(run.present)
     services = run.airflow.services.values()
@@ -107,7 +107,10 @@ def print_what_was_reached(run: Run, number: int, minutes: float) -> None:
         f"share of Klaviyo's {FACTOR * STEADY} a minute: {number / minutes / (FACTOR * STEADY):.3f}   429s: {refused}"
     )
     print(f"gone: {len(gone & listed):,} of {number:,} listed, and {len(gone - listed)} others")
-    print(f"calls made twice: {sum(run.repeated().values())}")
+    repeated = sum(run.repeated().values())
+    print(f"calls made twice: {repeated}")
+    if refused or repeated or len(busy) < WORKERS or gone != listed:
+        sys.exit("that is not as it should be: see above")
 
 
 if __name__ == "__main__":
