@@ -37,9 +37,11 @@ class Plan:
     :param refused: the identifiers among them that Klaviyo will not look up.
     :param matches: the other identifiers, each with the profiles it matches.
     :param profile_ids: of all these profiles, each once, in the order they were found.
+    :param purpose: what is to be done to them, for an error: ``deleted``.
     """
 
     max_profiles: int | None = None
+    purpose: str = "deleted"
     listed: int = 0
     duplicates: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -78,8 +80,8 @@ class Plan:
         if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
             raise PlanTooLargeError(
                 f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
-                f"allows. Nothing was deleted. If the list is right, raise max_profiles on the task (None for no "
-                f"limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
+                f"allows. Nothing was {self.purpose}. If the list is right, raise max_profiles on the task (None for "
+                f"no limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
             )
 
     def work(self, began_at: datetime) -> Work:
@@ -104,16 +106,18 @@ def make_plan(
     *,
     max_profiles: int | None = None,
     max_profiles_per_identifier: int | None = None,
+    purpose: str = "deleted",
 ) -> Plan:
     """Read a list and look everyone in it up, 100 identifiers a call. Rows are read as they are needed.
 
     :param rows: each a string or a mapping, as `Identifier.parse` takes them.
     :param max_profiles: how many profiles the whole list may match; None for any number.
     :param max_profiles_per_identifier: how many profiles one identifier may match before it is held back.
+    :param purpose: what is to be done to them, for an error.
     :raises PlanTooLargeError: as soon as the list matches more profiles than allowed.
     :raises IdentifierKindError: for a row that names a kind there is not.
     """
-    plan = Plan(max_profiles=max_profiles)
+    plan = Plan(max_profiles=max_profiles, purpose=purpose)
     identifiers = plan.identifiers(rows)
     for resolved in resolve(identifiers, client, max_profiles_per_identifier=max_profiles_per_identifier):
         plan.settle(resolved)

@@ -115,8 +115,8 @@ def _settle(batch: Batch, found: Found, most: int | None) -> Iterator[Resolved]:
             yield Resolved(identifier, Outcome.REFUSED if is_refused else nobody)
         elif most is not None and len(profiles) > most:
             log.warning(
-                "An identifier matches %s profiles, more than max_profiles_per_identifier=%s: held back, not deleted. "
-                "The profile ids are %s",
+                "An identifier matches %s profiles, more than max_profiles_per_identifier=%s: held back. The profile "
+                "ids are %s",
                 len(profiles),
                 most,
                 ", ".join(profile.id for profile in profiles[:LOGGED_IDS]),

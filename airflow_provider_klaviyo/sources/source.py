@@ -47,7 +47,7 @@ class Source:
         ways = {"profiles=[…]": self.profiles, "sql=…": self.sql, "path=…": self.path}
         given = [way for way, value in ways.items() if value is not None]
         if not given:
-            raise SourceError("say whom to delete: profiles=[…], or sql=… with sql_conn_id=…, or path=… of a file")
+            raise SourceError("say who is meant: profiles=[…], or sql=… with sql_conn_id=…, or path=… of a file")
         if len(given) > 1:
             raise SourceError(f"give either {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
         check_query(self.sql, self.sql_conn_id, self.parameters)

@@ -20,7 +20,7 @@ A, B = "a@example.com", "b@example.com"
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        (Source(), r"say whom to delete: profiles=\[…\], or sql=… with sql_conn_id=…, or path=…"),
+        (Source(), r"say who is meant: profiles=\[…\], or sql=… with sql_conn_id=…, or path=…"),
         (Source([A], "SELECT 1", "db"), r"give either profiles=\[…\] or sql=…, not both"),
         (Source(sql="SELECT 1", sql_conn_id="db", path="a.csv"), "give either sql=… or path=…, not both"),
         (Source([A], "SELECT 1", "db", path="a.csv"), "not all"),
