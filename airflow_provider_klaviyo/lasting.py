@@ -15,6 +15,7 @@ def lasting_errors() -> tuple[type[Exception], ...]:
     that is too large, a plan that is held. A key that is right elsewhere is tried again: Klaviyo has refused good keys
     for days at one endpoint, and then taken them again.
     """
+    from airflow_provider_klaviyo.access.errors import ExportRefusedError, OutputPathError
     from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoKeyError, KlaviyoPermissionError
     from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
     from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
@@ -22,11 +23,13 @@ def lasting_errors() -> tuple[type[Exception], ...]:
     from airflow_provider_klaviyo.sources.errors import SourceError
 
     return (
+        ExportRefusedError,
         KlaviyoConfigurationError,
         KlaviyoKeyError,
         KlaviyoPermissionError,
         IdentifierKindError,
         LedgerSetupError,
+        OutputPathError,
         PlanTooLargeError,
         SourceError,
     )

@@ -40,6 +40,9 @@ FAST_LIMITS = {
     "get_profiles": {"burst": 75 * FAST, "steady": 750 * FAST},
     "get_profile": {"burst": 75 * FAST, "steady": 750 * FAST},
     "get_account": {"burst": 1 * FAST, "steady": 15 * FAST},
+    "get_profile_lists": {"burst": 3 * FAST, "steady": 60 * FAST},
+    "get_profile_segments": {"burst": 3 * FAST, "steady": 60 * FAST},
+    "get_events": {"burst": 350 * FAST, "steady": 3_500 * FAST},
 }
 
 

@@ -67,6 +67,10 @@ class FingerprintKeys:
         """Return the fingerprints under every key, the newest first."""
         return tuple([_fingerprint(key, identifier) for key in self.keys])
 
+    def of_request(self, request_id: str) -> tuple[str, ...]:
+        """Return the fingerprints of the customer's own id of a request under every key, the newest first."""
+        return tuple([_mac(key, f"request:{request_id}") for key in self.keys])
+
     def of_unreadable(self, value: object, reason: str) -> str:
         """Return the fingerprint of a value that cannot be an identifier, to know it again tomorrow.
 

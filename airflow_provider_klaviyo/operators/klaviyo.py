@@ -1,7 +1,8 @@
-"""Operators that delete people from Klaviyo."""
+"""Operators that do for people what they may ask for: see their data, be forgotten."""
 
 from __future__ import annotations
 
+from airflow_provider_klaviyo.operators.access import ProfileAccessOperator
 from airflow_provider_klaviyo.operators.deletion import ProfileDeletionOperator
 from airflow_provider_klaviyo.operators.plan import DeletionPlanOperator, DeletionPlanReleaseOperator
 from airflow_provider_klaviyo.operators.recheck import DeletionRecheckOperator
@@ -10,5 +11,6 @@ __all__ = [
     "DeletionPlanOperator",
     "DeletionPlanReleaseOperator",
     "DeletionRecheckOperator",
+    "ProfileAccessOperator",
     "ProfileDeletionOperator",
 ]
