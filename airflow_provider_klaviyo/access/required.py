@@ -41,9 +41,9 @@ def with_documents(entries: Generator[Entry], folder: DocumentFolder, names: Nam
             if not lacking:
                 yield entry
     if lacking:
-        numbers = ", ".join(map(str, rows)) + (", …" if lacking > len(rows) else "")
+        numbers = f"row{'s' * (lacking > 1)} {', '.join(map(str, rows))}{', …' * (lacking > len(rows))}"
         raise ExportMissingError(
-            f"{lacking:,} of {people:,} rows have no document in {folder.url}: rows {numbers}. Nobody was deleted, and "
+            f"{lacking:,} of {people:,} rows have no document in {folder.url}: {numbers}. Nobody was deleted, and "
             "nothing registered. Run the access task of this list first; if it has run, its log says whom it held back"
         )
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_klaviyo.operators.source import SourceOperator
+from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
 from airflow_provider_klaviyo.sources.errors import SourceError
 from airflow_provider_klaviyo.task import actor_of
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from airflow_provider_klaviyo.api.settings import Settings
     from airflow_provider_klaviyo.deletion.plan import Plan
     from airflow_provider_klaviyo.deletion.work import Work
+    from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
 __all__ = ["ProfileDeletionOperator"]
 
 
-class ProfileDeletionOperator(SourceOperator):
+class ProfileDeletionOperator(DeletionSourceOperator):
     """Have Klaviyo delete the profiles of everyone in a list. It cannot be undone.
 
     The list is normalised, de-duplicated and looked up, 100 identifiers a call. Each profile found is then deleted by
@@ -41,6 +42,8 @@ class ProfileDeletionOperator(SourceOperator):
         None for no limit.
     :param max_profiles_per_identifier: hold an identifier back if it matches more profiles than this; None for no
         limit. An external id such as ``0`` may belong to half of an account.
+    :param require_export: of a list, not of a batch: the ``output_path`` of a `ProfileAccessOperator` in which everyone
+        listed must have a document; otherwise nobody is deleted. Templated.
     :param dry_run: look everyone up, say what would be deleted, and delete nothing.
     :returns: of a batch, its identifiers counted by outcome, and as ``outstanding`` those still to be deleted. Of a
         list, ``listed`` rows, of which ``duplicates``; the others counted by outcome: ``requested``, ``absent``,
@@ -49,6 +52,7 @@ class ProfileDeletionOperator(SourceOperator):
         ``account_id`` and ``klaviyo_conn_id``. Nothing personal.
     :raises AirflowFailException: when a retry cannot help: a half-filled connection, a key without the scope, a list
         that names no kind of identifier or matches too many profiles.
+    :raises ExportMissingError: when somebody has no document yet; a retry helps once they have.
     :raises KlaviyoError: for trouble that a retry can mend. On Airflow 3.3 and newer the next try goes on where this
         one stopped; before, it looks the list up again and goes on with who is still there.
 
@@ -56,7 +60,7 @@ class ProfileDeletionOperator(SourceOperator):
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
 
-    template_fields: Sequence[str] = (*SourceOperator.template_fields, "batch", "ledger_conn_id")
+    template_fields: Sequence[str] = (*DeletionSourceOperator.template_fields, "batch", "ledger_conn_id")
     ui_color = "#f4d9d0"
 
     def __init__(
@@ -82,8 +86,11 @@ class ProfileDeletionOperator(SourceOperator):
         self._client: KlaviyoClient | None = None
         if batch is None:
             self.source.check()
-        elif dry_run or any(one is not None for one in (self.profiles, self.sql, self.path)):
-            raise SourceError("batch=… takes neither a list (profiles=…, sql=…, path=…) nor dry_run: its plan had them")
+        elif dry_run or any(one is not None for one in (self.profiles, self.sql, self.path, self.require_export)):
+            raise SourceError(
+                "batch=… takes neither a list (profiles=…, sql=…, path=…), nor dry_run, nor require_export: its plan "
+                "had them"
+            )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete who is there, and return the counts."""
@@ -131,17 +138,18 @@ class ProfileDeletionOperator(SourceOperator):
 
         with KlaviyoHook(self.klaviyo_conn_id) as hook:
             client = self._client = hook.get_conn()
-            result = self._plan(client).result(None) if self.only_plan else self._delete(client, context)
+            result = self._plan(hook).result(None) if self.only_plan else self._delete(hook, context)
         return result | {"account_id": client.settings.account_id, "klaviyo_conn_id": self.klaviyo_conn_id}
 
-    def _delete(self, client: KlaviyoClient, context: Context) -> dict[str, Any]:
+    def _delete(self, hook: KlaviyoHook, context: Context) -> dict[str, Any]:
         from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
         from airflow_provider_klaviyo.deletion.drain import drain
 
+        client = hook.get_conn()
         checkpoint = Checkpoint(context.get("task_state_store"), self._occasion(client, context))
         work = checkpoint.resume()
         if work is None:
-            work = self._plan(client)
+            work = self._plan(hook)
             checkpoint.start(work)
         else:
             self.log.info("An earlier try got to %s of %s deletions", len(checkpoint.done), len(work.profile_ids))
@@ -152,17 +160,18 @@ class ProfileDeletionOperator(SourceOperator):
     def _occasion(self, client: KlaviyoClient, context: Context) -> str:
         """Return what must be the same for a retry to go on; clearing a task raises its max_tries."""
         max_tries = getattr(context.get("ti"), "max_tries", None)
-        return self.recipe(client.settings, max_tries, self.max_profiles, self.max_profiles_per_identifier)
+        limits = (self.max_profiles, self.max_profiles_per_identifier)
+        return self.recipe(client.settings, max_tries, *limits, self.require_export)
 
-    def _plan(self, client: KlaviyoClient) -> Work:
+    def _plan(self, hook: KlaviyoHook) -> Work:
         import pendulum
 
         from airflow_provider_klaviyo.deletion.plan import make_plan
 
-        began_at = pendulum.now("UTC")
-        with closing(self.source.rows()) as listed:
+        began_at, client = pendulum.now("UTC"), hook.get_conn()
+        with closing(self.entries(hook)) as entries:
             plan = make_plan(
-                listed,
+                (entry.raw for entry in entries),
                 client,
                 max_profiles=self.max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,

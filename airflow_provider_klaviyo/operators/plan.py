@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_klaviyo.deletion.terms import check_regulation
-from airflow_provider_klaviyo.operators.source import SourceOperator
+from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
 from airflow_provider_klaviyo.task import actor_of, origin_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeletionPlanOperator", "DeletionPlanReleaseOperator"]
 
 
-class DeletionPlanOperator(SourceOperator):
+class DeletionPlanOperator(DeletionSourceOperator):
     """Register a list of people in the ledger and return the batches in which to delete them. Deletes nobody.
 
     The list is read as a stream, normalised, de-duplicated, compared with the ledger and looked up, 75,000 identifiers
@@ -37,6 +38,8 @@ class DeletionPlanOperator(SourceOperator):
     :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`.
     :param klaviyo_conn_id: of Klaviyo; with its account id and a fingerprint key. Templated.
     :param ledger_conn_id: of the database that keeps the ledger. Templated.
+    :param require_export: the ``output_path`` of a `ProfileAccessOperator` in which everyone listed must have a
+        document; otherwise nothing is registered. Templated.
     :param regulation: of rows that name none: ``gdpr`` (one month), ``ccpa`` (45 days), or a number of days.
     :param max_profiles: a plan that matches more profiles is registered as held, and the task fails without deleting
         anybody; None for no limit.
@@ -49,6 +52,7 @@ class DeletionPlanOperator(SourceOperator):
         comes to is pushed as another XCom, ``plan``: ``plan_id``, ``state``, ``listed``, ``duplicates``, ``known``
         (in work or settled by an earlier plan), the others by outcome, ``profiles``, ``batches``, ``seconds`` needed.
     :raises AirflowFailException: when a retry cannot help.
+    :raises ExportMissingError: when somebody has no document yet; a retry helps once they have.
     :raises KlaviyoError, LedgerUnavailableError, SourceUnavailableError: for trouble that a retry can mend. Nothing of
         the plan is registered then.
 
@@ -56,7 +60,7 @@ class DeletionPlanOperator(SourceOperator):
     Source: https://developers.klaviyo.com/en/reference/get_profiles
     """
 
-    template_fields: Sequence[str] = (*SourceOperator.template_fields, "ledger_conn_id")
+    template_fields: Sequence[str] = (*DeletionSourceOperator.template_fields, "ledger_conn_id")
     ui_color = "#e8e3f1"
 
     def __init__(
@@ -106,7 +110,7 @@ class DeletionPlanOperator(SourceOperator):
             limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
             recipe = self.recipe(client.settings, *limits)
             made_by = {"origin": origin_of(context), "recipe": recipe}
-            plan = register_plan(self.source.entries, client, ledger, rules, **made_by)
+            plan = register_plan(partial(self.entries, hook), client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
             earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
             summary = self._summary(plan, ledger, client.settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from airflow_provider_klaviyo.api.settings import Settings
+    from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
-__all__ = ["SourceOperator"]
+__all__ = ["DeletionSourceOperator", "SourceOperator"]
 
 
 class SourceOperator(BaseOperator):
@@ -74,3 +75,32 @@ class SourceOperator(BaseOperator):
         query = (self.sql, self.sql_conn_id, self.parameters, self.path)
         same = repr((listed, query, limits, settings.quota)).encode("utf-8", "surrogatepass")
         return blake2b(same, key=settings.api_key.encode()[:64], digest_size=16).hexdigest()
+
+
+class DeletionSourceOperator(SourceOperator):
+    """An operator that reads a list of people who are to be deleted.
+
+    :param require_export: the ``output_path`` of a `ProfileAccessOperator`. Before anything is registered or deleted,
+        everyone in the list who can be an identifier must have a document there, under the same ``request_id`` or
+        identifier as it was written; otherwise the task fails. None to require nothing. Templated.
+    """
+
+    template_fields: Sequence[str] = (*SourceOperator.template_fields, "require_export")
+
+    def __init__(self, *, require_export: str | XComArg | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.require_export = require_export
+
+    def entries(self, hook: KlaviyoHook) -> Generator[Any]:
+        """Yield the list. To be closed; and nothing to be done about a row before the last one has come.
+
+        :raises ExportMissingError: at the end, if an export is required and somebody has no document.
+        """
+        if self.require_export is None:
+            return self.source.entries()
+        from airflow_provider_klaviyo.access.naming import Names
+        from airflow_provider_klaviyo.access.required import with_documents
+        from airflow_provider_klaviyo.hooks.documents import open_documents
+
+        folder = open_documents(self.require_export)
+        return with_documents(self.source.entries(), folder, Names(hook.get_fingerprint_keys))

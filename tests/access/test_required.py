@@ -66,7 +66,7 @@ def test_who_has_none_is_counted_and_named_by_row(folder: DocumentFolder) -> Non
 def test_an_empty_list_needs_no_folder(folder: DocumentFolder) -> None:
     nowhere = DocumentFolder(folder.file_system, f"{folder.path}/nowhere", "nowhere")
     assert list(with_documents(listed([]), nowhere, NAMES)) == []
-    with pytest.raises(ExportMissingError, match="1 of 1 rows have no document in nowhere: rows 1"):
+    with pytest.raises(ExportMissingError, match="1 of 1 rows have no document in nowhere: row 1"):
         list(with_documents(listed(people(1)), nowhere, NAMES))
 
 
