@@ -1,18 +1,15 @@
-"""Two drivers of the same conversations, one blocking and one for asyncio; the only module that does HTTP."""
+"""Two drivers of the same conversations, one blocking and one for asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -21,30 +18,38 @@ from airflow_provider_klaviyo.api.conversation import (
     Conversation,
     Heed,
     Hold,
+    Identify,
     NoAnswer,
+    NotSent,
+    Renew,
     Reserve,
     Send,
     Sleep,
     Step,
 )
-from airflow_provider_klaviyo.api.errors import KlaviyoError, KlaviyoStoppedError
+from airflow_provider_klaviyo.api.credentials import Credential
+from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoError, KlaviyoStoppedError
 from airflow_provider_klaviyo.api.pace import Pacing, Slot, paces_of_this_process
-from airflow_provider_klaviyo.api.settings import Settings, is_loopback
+from airflow_provider_klaviyo.api.settings import Settings
+from airflow_provider_klaviyo.api.tokens import AccessTokens
+from airflow_provider_klaviyo.api.transport import (
+    AsyncQueryTransport,
+    QueryTransport,
+    answer_from,
+    failure,
+    is_packed,
+    request_options,
+    transport_options,
+)
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
 
 __all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
 
 # 750 look-ups a minute at 300 ms each keep four of these busy.
 CONCURRENCY: Final = 8
-QUERY: Final = "klaviyo_query"
 # A hundred profiles are 50 kB. What goes on beyond this is no answer of Klaviyo's, and is cut off.
 LARGEST_ANSWER: Final = 20_000_000
 LOGGED_WAIT_SECONDS: Final = 5.0
-CAUSES: Final = {
-    socket.gaierror: "the host name is not known",
-    ssl.SSLError: "no TLS, or a certificate that is not trusted",
-    ConnectionRefusedError: "nothing listens there",
-}
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ class KlaviyoClient:
 
     :param settings: account, key and pace.
     :param paces: shared by everything that must share a pace; by default everything in this process.
+    :param tokens: of an OAuth app, in place of a private key; closed with the client.
     :param transport: instead of the network, for tests.
     """
 
@@ -64,14 +70,16 @@ class KlaviyoClient:
         settings: Settings,
         *,
         paces: Pacing = paces_of_this_process,
+        tokens: AccessTokens | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings
         self._is_stopped = False
         self._paces = paces
+        self._tokens = tokens
         self._http = httpx.Client(
             **_client_options(settings),
-            transport=_QueryTransport(transport or httpx.HTTPTransport(**_transport_options(settings))),
+            transport=QueryTransport(transport or httpx.HTTPTransport(**transport_options(settings))),
         )
 
     def __enter__(self) -> Self:
@@ -83,10 +91,14 @@ class KlaviyoClient:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+        if self._tokens is not None:
+            self._tokens.close()
 
     def stop(self) -> None:
         """Begin nothing more: whatever runs ends before its next step. May be called from a signal handler."""
         self._is_stopped = True
+        if self._tokens is not None:
+            self._tokens.stop()
 
     def run(self, conversation: Conversation[T]) -> T:
         """Carry a conversation out and return its result."""
@@ -113,6 +125,7 @@ class KlaviyoClient:
 
     def _run(self, conversation: Conversation[T], stopped: threading.Event) -> T:
         outcome: Any = None
+        token: str | None = None
         try:
             while not stopped.is_set():
                 step = conversation.send(outcome)
@@ -121,10 +134,17 @@ class KlaviyoClient:
                 outcome = None
                 match step:
                     case Send(request):
-                        outcome = self._send(request)
+                        try:
+                            token = self._token(request)
+                        except KlaviyoError as error:
+                            outcome = NotSent(copy(error))
+                        else:
+                            outcome = self._send(request, token)
                     case Sleep(seconds, reason):
                         _log_wait(seconds, reason)
                         stopped.wait(seconds)
+                    case Renew():
+                        outcome = _refuse(self._tokens, token)
                     case _:
                         outcome = _pace(self._paces, self.settings, step)
         except StopIteration as stop:
@@ -134,19 +154,26 @@ class KlaviyoClient:
             raise error.with_traceback(None) from None
         raise _StoppedError
 
-    def _send(self, request: Request) -> Answer | NoAnswer:
-        method, path, options = request.endpoint.method, request.path, _request_options(request)
+    def _token(self, request: Request) -> str | None:
+        """Return the access token to send a request with, if it is not the client's key or the request's own secret."""
+        tokens = _tokens_for(request, self.settings, self._tokens)
+        if tokens is None:
+            return None
+        return tokens.held() or tokens.obtain().result()
+
+    def _send(self, request: Request, token: str | None) -> Answer | NoAnswer:
+        method, path, options = request.endpoint.method, request.path, request_options(request, token)
         body = bytearray()
         try:
             with self._http.stream(method, path, **options) as response:
-                if not _is_packed(response):
+                if not is_packed(response):
                     for chunk in response.iter_bytes():
                         body += chunk
                         if len(body) > LARGEST_ANSWER:
                             break
         except httpx.RequestError as exc:
-            return NoAnswer(_reason(exc))
-        return _answer(response, body)
+            return NoAnswer(failure(exc))
+        return answer_from(response, body)
 
 
 class AsyncKlaviyoClient:
@@ -156,6 +183,7 @@ class AsyncKlaviyoClient:
 
     :param settings: account, key and pace.
     :param paces: shared by everything that must share a pace; by default everything in this process.
+    :param tokens: of an OAuth app, in place of a private key; closed with the client.
     :param transport: instead of the network, for tests.
     """
 
@@ -164,13 +192,15 @@ class AsyncKlaviyoClient:
         settings: Settings,
         *,
         paces: Pacing = paces_of_this_process,
+        tokens: AccessTokens | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = settings
         self._paces = paces
+        self._tokens = tokens
         self._http = httpx.AsyncClient(
             **_client_options(settings),
-            transport=_AsyncQueryTransport(transport or httpx.AsyncHTTPTransport(**_transport_options(settings))),
+            transport=AsyncQueryTransport(transport or httpx.AsyncHTTPTransport(**transport_options(settings))),
         )
 
     async def __aenter__(self) -> Self:
@@ -182,20 +212,30 @@ class AsyncKlaviyoClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        if self._tokens is not None:
+            await asyncio.to_thread(self._tokens.close)
 
     async def run(self, conversation: Conversation[T]) -> T:
         """Carry a conversation out and return its result."""
         outcome: Any = None
+        token: str | None = None
         try:
             while True:
                 step = conversation.send(outcome)
                 outcome = None
                 match step:
                     case Send(request):
-                        outcome = await self._send(request)
+                        try:
+                            token = await self._token(request)
+                        except KlaviyoError as error:
+                            outcome = NotSent(copy(error))
+                        else:
+                            outcome = await self._send(request, token)
                     case Sleep(seconds, reason):
                         _log_wait(seconds, reason)
                         await asyncio.sleep(seconds)
+                    case Renew():
+                        outcome = _refuse(self._tokens, token)
                     case _:
                         outcome = _pace(self._paces, self.settings, step)
         except StopIteration as stop:
@@ -203,54 +243,57 @@ class AsyncKlaviyoClient:
         except KlaviyoError as error:
             raise error.with_traceback(None) from None
 
-    async def _send(self, request: Request) -> Answer | NoAnswer:
-        method, path, options = request.endpoint.method, request.path, _request_options(request)
+    async def _token(self, request: Request) -> str | None:
+        tokens = _tokens_for(request, self.settings, self._tokens)
+        if tokens is None:
+            return None
+        token = tokens.held()
+        if token is None:
+            # Shielded: others wait for the same one.
+            token = await asyncio.shield(asyncio.wrap_future(tokens.obtain()))
+        return token
+
+    async def _send(self, request: Request, token: str | None) -> Answer | NoAnswer:
+        method, path, options = request.endpoint.method, request.path, request_options(request, token)
         body = bytearray()
         try:
             async with self._http.stream(method, path, **options) as response:
-                if not _is_packed(response):
+                if not is_packed(response):
                     async for chunk in response.aiter_bytes():
                         body += chunk
                         if len(body) > LARGEST_ANSWER:
                             break
         except httpx.RequestError as exc:
-            return NoAnswer(_reason(exc))
-        return _answer(response, body)
+            return NoAnswer(failure(exc))
+        return answer_from(response, body)
 
 
 class _StoppedError(Exception):
     """Another conversation of the same `run_each` failed, so this one was given up. Nobody waits for its result."""
 
 
-class _QueryTransport(httpx.BaseTransport):
-    """Adds the query where httpx cannot see it: httpx logs every URL, and the filters in ours hold addresses."""
-
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._transport.handle_request(_with_query(request))
-
-    def close(self) -> None:
-        self._transport.close()
+def _tokens_for(request: Request, settings: Settings, tokens: AccessTokens | None) -> AccessTokens | None:
+    """Return where the access token for a request comes from; None where it needs none."""
+    if settings.oauth is None or "authorization" in request.headers:
+        return None
+    if tokens is None:
+        raise KlaviyoConfigurationError("there is an OAuth app, but nothing that keeps its tokens")
+    return tokens
 
 
-class _AsyncQueryTransport(httpx.AsyncBaseTransport):
-    """The same for asyncio."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._transport.handle_async_request(_with_query(request))
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
+def _refuse(tokens: AccessTokens | None, token: str | None) -> bool:
+    """Have the access token of the last request replaced before the next, if it was sent with one."""
+    if tokens is None or token is None:
+        return False
+    tokens.refuse(token)
+    return True
 
 
-def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | None:
-    """Carry out the steps that concern the pace."""
+def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | Credential | None:
+    """Carry out the steps that concern the pace, or what there is to know."""
     match step:
+        case Identify():
+            return settings.credential
         case Reserve(endpoint, slot):
             return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot)
         case Hold(endpoint, seconds, reason):
@@ -277,79 +320,10 @@ def _client_options(settings: Settings) -> dict[str, Any]:
         "timeout": settings.timeout_seconds,
         "follow_redirects": False,
         "headers": {
-            "authorization": f"Klaviyo-API-Key {settings.api_key}",
+            **({"authorization": f"Klaviyo-API-Key {settings.api_key}"} if settings.oauth is None else {}),
             "revision": settings.revision,
             "accept": MEDIA_TYPE,
             "accept-encoding": "identity",
             "user-agent": f"airflow-provider-klaviyo/{__version__}",
         },
     }
-
-
-def _transport_options(settings: Settings) -> dict[str, Any]:
-    """Return the options of httpx's own transport: the proxy that the environment names, if any.
-
-    A client that is given a transport no longer looks for proxies itself.
-    """
-    url = urlsplit(settings.base_url)
-    host = url.hostname or ""
-    proxy = None if is_loopback(host) or proxy_bypass(host) else getproxies().get(url.scheme) or getproxies().get("all")
-    if proxy is not None and "://" not in proxy:
-        proxy = f"http://{proxy}"
-    # Without TLS there are no certificates to be checked, nor to be read first, which takes 50 ms.
-    return {"proxy": proxy, "verify": url.scheme == "https"}
-
-
-def _request_options(request: Request) -> dict[str, Any]:
-    headers = dict(request.headers)
-    options: dict[str, Any] = {"extensions": {QUERY: request.query.encode("ascii")}, "headers": headers}
-    if request.body is not None:
-        options["content"] = request.body
-        headers.setdefault("content-type", MEDIA_TYPE)
-    return options
-
-
-class _QueriedURL(httpx.URL):
-    """A URL with a query that is sent as it is: httpx would look at each of its thousands of characters, twice."""
-
-    def __init__(self, url: httpx.URL, query: bytes) -> None:
-        super().__init__(url)
-        self._query = query
-
-    @property
-    def query(self) -> bytes:
-        return self._query
-
-    @property
-    def raw_path(self) -> bytes:
-        return super().raw_path + b"?" + self._query
-
-
-def _with_query(request: httpx.Request) -> httpx.Request:
-    query = request.extensions.get(QUERY)
-    queried = httpx.Request(
-        request.method, request.url, headers=request.headers, stream=request.stream, extensions=request.extensions
-    )
-    if query:
-        queried.url = _QueriedURL(request.url, query)
-    return queried
-
-
-def _reason(exc: BaseException) -> str:
-    """Return the kind of failure in words of our own: the text of an exception may be anybody's."""
-    kind, cause = type(exc).__name__, exc.__cause__ or exc.__context__
-    while cause is not None:
-        for known, words in CAUSES.items():
-            if isinstance(cause, known):
-                return f"{kind}: {words}"
-        cause = cause.__cause__ or cause.__context__
-    return kind
-
-
-def _is_packed(response: httpx.Response) -> bool:
-    """Tell whether an answer is compressed, which is not asked for: a few kilobytes of gzip can be gigabytes."""
-    return bool(response.headers.get("content-encoding", "identity") != "identity")
-
-
-def _answer(response: httpx.Response, body: bytearray) -> Answer:
-    return Answer(response.status_code, dict(response.headers.items()), bytes(body))

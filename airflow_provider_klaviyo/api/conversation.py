@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoConnectionError,
@@ -25,12 +26,17 @@ __all__ = [
     "Conversation",
     "Heed",
     "Hold",
+    "Identify",
     "NoAnswer",
+    "NotSent",
+    "Renew",
     "Reserve",
     "Send",
     "Sleep",
     "Step",
+    "error_of",
     "exchange",
+    "turn",
 ]
 
 PATIENCE_SECONDS: Final = 600.0
@@ -56,7 +62,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; is sent an `Answer` or `NoAnswer`."""
+    """Send a request; is sent an `Answer`, `NoAnswer` or `NotSent`."""
 
     request: Request
 
@@ -79,19 +85,40 @@ class Heed:
 
 
 @dataclass(frozen=True, slots=True)
+class Identify:
+    """Ask what requests are sent with; is sent a `Credential`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Have the access token of the last request replaced before the next; is sent whether that can be done at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoAnswer:
     """The request may or may not have arrived. ``reason`` is the kind of failure."""
 
     reason: str
 
 
-Step = Reserve | Sleep | Send | Hold | Heed
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request has certainly not been sent: there was no access token for it, because of this error."""
+
+    error: KlaviyoError
+
+
+Step = Reserve | Sleep | Send | Hold | Heed | Identify | Renew
 T = TypeVar("T")
 Conversation = Generator[Step, Any, T]
 
 
 def exchange(
-    request: Request, *, patience_seconds: float = PATIENCE_SECONDS, is_repeatable: bool = True
+    request: Request,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    is_repeatable: bool = True,
+    in_doubt: bool = False,
 ) -> Conversation[Answer]:
     """Send one request at its turn, again if need be, and return the successful answer.
 
@@ -101,6 +128,7 @@ def exchange(
     :param patience_seconds: how long to wait for better times in all, not counting the even pace.
     :param is_repeatable: False for a request that does more when it is sent twice. Then only a 429 is waited out, by
         which nothing was done; any other trouble is ``in_doubt`` at once.
+    :param in_doubt: whether the same request was sent before, and may have been carried out.
     :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
         wait, and carries it as ``retry_after_seconds``.
     :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend. Any error is ``in_doubt``
@@ -108,31 +136,31 @@ def exchange(
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
-    in_doubt = False
     try:
         while True:
-            yield from _turn(request.endpoint, longest_turn_seconds)
-            answer: Answer | NoAnswer = yield Send(request)
+            yield from turn(request.endpoint, longest_turn_seconds)
+            answer: Answer | NoAnswer | NotSent = yield Send(request)
             if isinstance(answer, Answer):
                 rate_limit = read_rate_limit(answer.headers)
                 if rate_limit is not None:
                     yield Heed(request.endpoint, rate_limit)
                 if 200 <= answer.status < 300:
                     return answer
-            error = _error(request.endpoint, answer)
+            error = yield from error_of(request.endpoint, answer)
             if not isinstance(error, KlaviyoUnavailableError):
                 raise error
-            if not is_repeatable and not isinstance(error, KlaviyoRateLimitError):
+            was_not_done = isinstance(error, KlaviyoRateLimitError) or isinstance(answer, NotSent)
+            if not is_repeatable and not was_not_done:
                 in_doubt = True
                 raise _unrepeated(error)
             wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
-            if error.status is not None:
+            if isinstance(answer, Answer):
                 yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
             if wait_seconds > patience_seconds:
                 raise _out_of_patience(error, wait_seconds)
-            if error.status is None:
+            if not isinstance(answer, Answer):
                 yield Sleep(wait_seconds, str(error))
-            in_doubt = in_doubt or not isinstance(error, KlaviyoRateLimitError)
+            in_doubt = in_doubt or not was_not_done
             patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
     except KlaviyoError as error:
@@ -140,8 +168,11 @@ def exchange(
         raise
 
 
-def _turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
-    """Wait for this endpoint's turn. A turn that a refusal has made void meanwhile is exchanged for a later one."""
+def turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
+    """Wait for this endpoint's turn. A turn that a refusal has made void meanwhile is exchanged for a later one.
+
+    :raises KlaviyoRateLimitError: when it is further away than this.
+    """
     slot: Slot = yield Reserve(endpoint)
     while slot.wait_seconds > 0:
         if slot.wait_seconds > longest_seconds:
@@ -169,9 +200,13 @@ def _unrepeated(error: KlaviyoUnavailableError) -> KlaviyoUnavailableError:
     return error
 
 
-def _error(endpoint: Endpoint, answer: Answer | NoAnswer) -> KlaviyoError:
+def error_of(endpoint: Endpoint, answer: Answer | NoAnswer | NotSent) -> Conversation[KlaviyoError]:
+    """Return the error for what became of a request that did not succeed."""
     if isinstance(answer, Answer):
-        return error_from(endpoint, answer)
+        is_about_credential = answer.status in (401, 403)
+        return error_from(endpoint, answer, (yield Identify()) if is_about_credential else PRIVATE_KEY)
+    if isinstance(answer, NotSent):
+        return answer.error
     return KlaviyoConnectionError(
         f"no answer to {endpoint} ({answer.reason}): check the network, the proxy and the connection's host"
     )

@@ -2,13 +2,17 @@
 
 For two days in April 2026 Klaviyo's deletion endpoint refused every good key, and took them again after that. Whoever
 only reads "401" replaces a key that is right; whoever never trusts it tries a revoked key for days.
+
+An access token that is bad everywhere is replaced by a new one, once; but not one that a single endpoint refuses. For
+with a new access token Klaviyo may take the refresh token back, and when that answer is lost there is no next one.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from airflow_provider_klaviyo.api.conversation import Conversation, exchange
+from airflow_provider_klaviyo.api.conversation import Conversation, Identify, Renew, exchange
+from airflow_provider_klaviyo.api.credentials import Credential
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAuthenticationError,
@@ -27,19 +31,35 @@ PATIENCE_SECONDS: Final = 30.0
 def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True) -> Conversation[Answer]:
     """Send one request as `exchange` does; on a 401 ask other endpoints with the same key what is wrong.
 
+    An access token that is accepted nowhere is replaced by a new one, and the request is sent once more.
+
     :raises KlaviyoAuthenticationError: when the key is right elsewhere, or nothing can be learnt.
     :raises KlaviyoKeyError: when it is accepted nowhere.
     :raises KlaviyoError: as `exchange`.
     """
+    how: dict[str, Any] = {"patience_seconds": patience_seconds, "is_repeatable": is_repeatable}
+    answer = yield from _answer_or_refusal(request, **how)
+    if isinstance(answer, KlaviyoKeyError) and (yield Renew()):
+        answer = yield from _answer_or_refusal(request, **how, in_doubt=answer.in_doubt)
+    if isinstance(answer, KlaviyoError):
+        raise answer
+    return answer
+
+
+def _answer_or_refusal(request: Request, **how: Any) -> Conversation[Answer | KlaviyoAuthenticationError]:
+    """Send one request; return the answer, or a 401 that says what it means."""
     try:
-        return (yield from exchange(request, patience_seconds=patience_seconds, is_repeatable=is_repeatable))
+        return (yield from exchange(request, **how))
+    except KlaviyoKeyError:
+        raise  # What is wrong is known already: there is no access token to be had.
     except KlaviyoAuthenticationError as error:
         refusal = error
-    raise (yield from _diagnosed(refusal, request.endpoint))
+    return (yield from _diagnosed(refusal, request.endpoint))
 
 
 def _diagnosed(refusal: KlaviyoAuthenticationError, endpoint: Endpoint) -> Conversation[KlaviyoAuthenticationError]:
     """Return a refusal that says what it means."""
+    credential: Credential = yield Identify()
     for probe in (account_request(), profiles_request("id", [NOBODY])):
         if probe.endpoint == endpoint:
             continue
@@ -47,23 +67,25 @@ def _diagnosed(refusal: KlaviyoAuthenticationError, endpoint: Endpoint) -> Conve
             yield from exchange(probe, patience_seconds=PATIENCE_SECONDS)
         except KlaviyoPermissionError:
             pass  # Only who is known can be told what they may not do.
+        except KlaviyoKeyError as error:
+            error.in_doubt = refusal.in_doubt
+            return error
         except KlaviyoAuthenticationError:
             continue
         except KlaviyoError as error:
             return _explained(
                 refusal,
-                f"Whether the key is right could not be found out, because {probe.endpoint} did not answer either "
-                f"({type(error).__name__})",
+                f"Whether the {credential.short_name} is right could not be found out, because {probe.endpoint} did "
+                f"not answer either ({type(error).__name__})",
             )
         return _explained(
             refusal,
-            f"The key itself is right: {probe.endpoint} knows it. Either it lacks the scope "
+            f"The {credential.short_name} itself is right: {probe.endpoint} knows it. Either it lacks the scope "
             f"{' and '.join(endpoint.scopes)}, or Klaviyo refuses everybody there for a while, as it has done for two "
             "days before: then try again later",
         )
     return KlaviyoKeyError(
-        f"{refusal}. No other endpoint accepts it either: the key was revoked, or is mistyped. Put a good one into the "
-        "connection's field 'Private API key' (password)",
+        f"{refusal}. No other endpoint accepts it either: {credential.remedy}",
         status=refusal.status,
         code=refusal.code,
         error_id=refusal.error_id,

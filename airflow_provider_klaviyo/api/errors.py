@@ -7,6 +7,7 @@ KlaviyoError
 ├── KlaviyoRefusedError             Klaviyo says no, and would say no again
 │   ├── KlaviyoAuthenticationError  401: the key is not accepted at this endpoint
 │   │   └── KlaviyoKeyError         401 everywhere: the key was revoked, or is mistyped
+│   │       └── KlaviyoTokenError   OAuth: the refresh token is dead, or the app is not known
 │   ├── KlaviyoPermissionError      403: the key lacks a scope
 │   ├── KlaviyoNotFoundError        404: there is no such thing
 │   └── KlaviyoInvalidRequestError  400 and its kin: Klaviyo cannot make sense of the request
@@ -45,6 +46,7 @@ __all__ = [
     "KlaviyoRefusedError",
     "KlaviyoServerError",
     "KlaviyoStoppedError",
+    "KlaviyoTokenError",
     "KlaviyoUnavailableError",
     "error_class",
 ]
@@ -100,6 +102,10 @@ class KlaviyoAuthenticationError(KlaviyoRefusedError):
 
 class KlaviyoKeyError(KlaviyoAuthenticationError):
     """401 at every endpoint. The key was revoked, or is mistyped, and no retry can help."""
+
+
+class KlaviyoTokenError(KlaviyoKeyError):
+    """The refresh token of an OAuth app is dead, or Klaviyo does not know the app. Somebody has to act."""
 
 
 class KlaviyoPermissionError(KlaviyoRefusedError):

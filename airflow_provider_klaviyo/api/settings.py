@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import math
 import re
@@ -11,6 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from airflow_provider_klaviyo.api.credentials import (
+    ACCESS_TOKEN,
+    PRIVATE_KEY,
+    Credential,
+    OAuthApp,
+    digest_of,
+    is_plain,
+)
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
@@ -36,6 +43,7 @@ class Settings:
     """Where a Klaviyo account is, the key to it, and how fast to go there.
 
     :param api_key: private key (``pk_…``). Never in a repr.
+    :param oauth: an app that was installed in the account, instead of a key.
     :param base_url: scheme and host; ``https``, or ``http`` on this machine's loopback.
     :param revision: of Klaviyo's API, ``YYYY-MM-DD``.
     :param account_id: the only account to work on; None for whichever the key belongs to.
@@ -46,7 +54,8 @@ class Settings:
     :raises KlaviyoConfigurationError: when one of them cannot be; the message names the field of the connection.
     """
 
-    api_key: str = field(repr=False)
+    api_key: str = field(default="", repr=False)
+    oauth: OAuthApp | None = None
     base_url: str = DEFAULT_BASE_URL
     revision: str = DEFAULT_REVISION
     account_id: str | None = None
@@ -55,7 +64,9 @@ class Settings:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\x21-\x7e]+", self.api_key):
+        if self.oauth is not None and self.api_key:
+            raise KlaviyoConfigurationError("there must be a private API key or an OAuth app, not both")
+        if self.oauth is None and not is_plain(self.api_key):
             raise KlaviyoConfigurationError("the API key is empty or has white space or non-ASCII characters in it")
         _check_base_url(self.base_url)
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?", self.revision):
@@ -73,14 +84,29 @@ class Settings:
                 raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be numbers above 0")
 
     @property
+    def credential(self) -> Credential:
+        """What requests are sent with, in words."""
+        return PRIVATE_KEY if self.oauth is None else ACCESS_TOKEN
+
+    @property
+    def secret(self) -> bytes:
+        """What nobody else knows, and stays the same for as long as possible: the key of digests, never shown."""
+        return (self.api_key if self.oauth is None else self.oauth.client_secret).encode()[:64]
+
+    @property
     def key_digest(self) -> str:
-        """A digest that tells keys apart without giving one away."""
-        return hashlib.blake2b(self.api_key.encode(), digest_size=16).hexdigest()
+        """A digest that tells keys and installations apart without giving one away."""
+        return digest_of(self.api_key) if self.oauth is None else self.oauth.digest
 
     @property
     def quota(self) -> str:
-        """Whose rate limits these are: the account's where it is known, else the key's. Never the key itself."""
-        return f"{self.base_url} {self.account_id or self.key_digest}"
+        """Whose rate limits these are: the account's where it is known, else the key's. Never the key itself.
+
+        All private keys of an account share its limits, but every app that is installed in it has limits of its own.
+        Source: https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling
+        """
+        whose = f"{self.base_url} {self.account_id or self.key_digest}"
+        return whose if self.oauth is None else f"{whose} {self.oauth.client_id}"
 
     def interval_seconds(self, endpoint: Endpoint) -> float:
         """Return the seconds from one call of this endpoint to the next."""

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
+from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY, Credential
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
@@ -142,12 +143,16 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
-def error_from(endpoint: Endpoint, answer: Answer) -> KlaviyoError:
-    """Turn an answer that is not a success into the error to raise."""
+def error_from(endpoint: Endpoint, answer: Answer, credential: Credential = PRIVATE_KEY) -> KlaviyoError:
+    """Turn an answer that is not a success into the error to raise.
+
+    :param credential: what the request was sent with.
+    """
     first = _first_error(answer)
     code, error_id = _token(at(first, "code")), _token(at(first, "id"))
     what = f"Klaviyo answered {answer.status}{f' {code}' if code else ''} to {endpoint}"
-    message = f"{what}: {_advice(endpoint, answer.status)}{f' (Klaviyo error id {error_id})' if error_id else ''}"
+    advice = _advice(endpoint, answer.status, credential)
+    message = f"{what}: {advice}{f' (Klaviyo error id {error_id})' if error_id else ''}"
     known: dict[str, Any] = {
         "status": answer.status,
         "code": code,
@@ -163,7 +168,6 @@ def error_from(endpoint: Endpoint, answer: Answer) -> KlaviyoError:
 
 
 _ADVICE: Final = {
-    401: "the private key is not accepted there",
     404: "there is no such thing",
     409: "something else is in its way, such as another profile with the same identifier",
     410: "the API revision is retired. Set a newer 'revision' on the connection, or leave it empty",
@@ -171,10 +175,13 @@ _ADVICE: Final = {
 }
 
 
-def _advice(endpoint: Endpoint, status: int) -> str:
+def _advice(endpoint: Endpoint, status: int, credential: Credential) -> str:
+    if status == 401:
+        return f"the {credential.name} is not accepted there"
     if status == 403:
         scopes = " and ".join(endpoint.scopes)
-        return f"the private key lacks the scope {scopes}, or the account's plan lacks the feature"
+        lacking = f"the {credential.name} lacks the scope {scopes}, or the account's plan lacks the feature"
+        return f"{lacking}. {credential.scope_remedy}" if credential.scope_remedy else lacking
     if 300 <= status < 400:
         return "a redirect, which is not followed because the key would go along. Check the connection's host"
     if status >= 500:

@@ -13,7 +13,18 @@ import pytest
 
 from airflow_provider_klaviyo.api import conversation as api_conversation
 from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
-from airflow_provider_klaviyo.api.conversation import Conversation, Heed, Hold, NoAnswer, Reserve, Send, Sleep
+from airflow_provider_klaviyo.api.conversation import (
+    Conversation,
+    Heed,
+    Hold,
+    Identify,
+    NoAnswer,
+    Renew,
+    Reserve,
+    Send,
+    Sleep,
+)
+from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
@@ -36,6 +47,9 @@ class Stage:
         self.sent: list[Request] = []
         self.sent_at: list[float] = []
         self.slept: list[float] = []
+        self.credential = PRIVATE_KEY
+        self.can_renew = False
+        self.renewals = 0
 
     def play(self, conversation: Conversation[Any], script: Script) -> Any:
         answers = script if callable(script) else _by_turns(script)
@@ -54,6 +68,10 @@ class Stage:
                         self.sent.append(request)
                         self.sent_at.append(self.now)
                         outcome = answers(request)
+                    case Identify():
+                        outcome = self.credential
+                    case Renew():
+                        outcome, self.renewals = self.can_renew, self.renewals + 1
                     case Hold(endpoint, seconds):
                         self.paces.hold("", endpoint.name, seconds)
                     case Heed(endpoint, rate_limit):

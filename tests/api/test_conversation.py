@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_klaviyo.api.conversation import Heed, NoAnswer, Reserve, Send, Sleep, exchange
+from airflow_provider_klaviyo.api.conversation import Heed, Identify, NoAnswer, Reserve, Send, Sleep, exchange
+from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY
 from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
@@ -190,6 +191,8 @@ def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patie
                 case Send():
                     waited, next_wait = waited + next_wait, 0.0
                     outcome = next(script)
+                case Identify():
+                    outcome = PRIVATE_KEY
                 case _:
                     next_wait += getattr(step, "seconds", 0)
                     outcome = None
