@@ -49,6 +49,27 @@ def get_provider_info() -> dict[str, Any]:
                         '"import secrets; print(secrets.token_urlsafe(32))"',
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "oauth_client_id": {
+                        "label": "OAuth client id",
+                        "description": "Of an app with OAuth, in place of a private API key.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "oauth_client_secret": {
+                        "label": "OAuth client secret",
+                        "description": "Of the same app.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "oauth_refresh_token": {
+                        "label": "OAuth refresh token",
+                        "description": "Get one with: python -m airflow_provider_klaviyo.oauth --help",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "oauth_store_conn_id": {
+                        "label": "OAuth token store",
+                        "description": "Id of a connection to a database that suits a ledger, where the app's tokens "
+                        "are kept, encrypted; klaviyo_ledger when empty.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "revision": {
                         "label": "API revision",
                         "description": "YYYY-MM-DD; 2026-07-15 when empty.",

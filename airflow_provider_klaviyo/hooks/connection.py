@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_klaviyo.api.credentials import DEFAULT_STORE, OAuthApp
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.settings import (
@@ -23,7 +24,21 @@ if TYPE_CHECKING:
 __all__ = ["KNOWN_EXTRAS", "fingerprint_keys_from", "settings_from"]
 
 PREFIX: Final = "extra__klaviyo__"
-KNOWN_EXTRAS: Final = {"account_id", "fingerprint_key", "limits", "revision", "timeout", "utilisation"}
+OAUTH_FIELDS: Final = {
+    "oauth_client_id": "OAuth client id",
+    "oauth_client_secret": "OAuth client secret",
+    "oauth_refresh_token": "OAuth refresh token",
+}
+KNOWN_EXTRAS: Final = {
+    "account_id",
+    "fingerprint_key",
+    "limits",
+    "oauth_store_conn_id",
+    "revision",
+    "timeout",
+    "utilisation",
+    *OAUTH_FIELDS,
+}
 
 
 def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
@@ -34,8 +49,10 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     """
     try:
         extra = _known(connection, extra)
+        oauth = _oauth(connection, extra)
         return Settings(
-            api_key=_api_key(connection),
+            api_key=_api_key(connection) if oauth is None else "",
+            oauth=oauth,
             base_url=_base_url(connection),
             revision=_text(extra, "revision") or DEFAULT_REVISION,
             account_id=_text(extra, "account_id"),
@@ -88,6 +105,34 @@ def _api_key(connection: Connection) -> str:
             "with the scopes data-privacy:write, profiles:read and accounts:read"
         )
     return api_key
+
+
+def _oauth(connection: Connection, extra: Mapping[str, Any]) -> OAuthApp | None:
+    """Return the app that the connection names, if it names one: all of it, and no key beside it."""
+    given = {name: value for name in OAUTH_FIELDS if (value := _text(extra, name)) is not None}
+    if not given:
+        return None
+    if (connection.password or "").strip():
+        raise KlaviyoConfigurationError(
+            "there are a private key and an OAuth app. Empty the field 'Private API key' (password), or "
+            f"{_fields(given)}"
+        )
+    missing = [name for name in OAUTH_FIELDS if name not in given]
+    if missing:
+        raise KlaviyoConfigurationError(
+            f"of an OAuth app there is {_fields(given)}, but not {_fields(missing)}. Fill in all three, or none and "
+            "'Private API key' (password)"
+        )
+    return OAuthApp(
+        client_id=given["oauth_client_id"],
+        client_secret=given["oauth_client_secret"],
+        refresh_token=given["oauth_refresh_token"],
+        store=_text(extra, "oauth_store_conn_id") or DEFAULT_STORE,
+    )
+
+
+def _fields(names: Iterable[str]) -> str:
+    return " and ".join(f"'{OAUTH_FIELDS[name]}' ({name})" for name in names)
 
 
 def _base_url(connection: Connection) -> str:

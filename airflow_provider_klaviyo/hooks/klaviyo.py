@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
@@ -22,6 +23,7 @@ from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.get_provider_info import get_provider_info
 from airflow_provider_klaviyo.hooks.calls import KlaviyoCalls
 from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
+from airflow_provider_klaviyo.hooks.tokens import open_async_tokens, open_tokens
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -36,12 +38,14 @@ _checked_keys: set[tuple[str, str, str]] = set()
 
 
 class KlaviyoHook(KlaviyoCalls, BaseHook):
-    """Talk to Klaviyo with the private API key of an Airflow connection.
+    """Talk to Klaviyo with the private API key, or the OAuth app, of an Airflow connection.
 
     Everything in a process that works on one account shares one even pace, at 97 % of Klaviyo's limits by default.
 
     :param klaviyo_conn_id: the connection. Its password is the private key; its extra fields are ``account_id``,
-        ``utilisation``, ``revision``, ``timeout``, ``limits`` and ``fingerprint_key``.
+        ``utilisation``, ``revision``, ``timeout``, ``limits`` and ``fingerprint_key``. In place of a key it may have
+        ``oauth_client_id``, ``oauth_client_secret`` and ``oauth_refresh_token``, and then ``oauth_store_conn_id``, the
+        connection to a database that suits a ledger, where the tokens of the app are kept.
     :param paces: shared by everything that must keep one pace, such as a ledger's; by default all of this process.
     """
 
@@ -86,7 +90,7 @@ class KlaviyoHook(KlaviyoCalls, BaseHook):
         :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
         """
         if self._client is None:
-            client = KlaviyoClient(self.get_settings(), paces=self._paces)
+            client = self._new_client(self._paces)
             try:
                 if not _is_checked(client.settings):
                     check_account(client.run(calls.get_account()), client.settings, self.klaviyo_conn_id)
@@ -113,7 +117,8 @@ class KlaviyoHook(KlaviyoCalls, BaseHook):
         :raises KlaviyoAccountError: when the key belongs to another account than ``account_id`` says.
         """
         # In a thread: to read the certificates takes a tenth of a second, for which the event loop would stand still.
-        client = await asyncio.to_thread(AsyncKlaviyoClient, settings)
+        tokens = await open_async_tokens(settings, self.klaviyo_conn_id)
+        client = await asyncio.to_thread(partial(AsyncKlaviyoClient, settings, tokens=tokens))
         try:
             if not _is_checked(client.settings):
                 account = await client.run(calls.get_account(patience_seconds=patience_seconds))
@@ -164,15 +169,19 @@ class KlaviyoHook(KlaviyoCalls, BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, and if not, which field or which scope to correct."""
         try:
-            with KlaviyoClient(self.get_settings()) as client:
+            with self._new_client() as client:
                 account = self._account_of(client)
                 client.run(_nobody())
         except KlaviyoError as error:
             return False, str(error)
         return True, (
-            f"The key works for {account} and may read profiles. Whether it has the scope data-privacy:write shows at "
-            "the first deletion only"
+            f"The {client.settings.credential.short_name} works for {account} and may read profiles. Whether it has "
+            "the scope data-privacy:write shows at the first deletion only"
         )
+
+    def _new_client(self, paces: Pacing = paces_of_this_process) -> KlaviyoClient:
+        settings = self.get_settings()
+        return KlaviyoClient(settings, paces=paces, tokens=open_tokens(settings, self.klaviyo_conn_id))
 
     def _account_of(self, client: KlaviyoClient) -> str:
         """Return whose key it is, in words. Only if the connection names an account must the key be allowed to tell."""
@@ -193,8 +202,9 @@ def check_account(account: Account, settings: Settings, conn_id: str) -> None:
     """
     if settings.account_id is not None and account.id != settings.account_id:
         raise KlaviyoAccountError(
-            f"Connection {conn_id!r}: the private API key belongs to {account}, but account_id says "
-            f"{settings.account_id}. Nothing was changed. Correct the key or the field 'Account id'"
+            f"Connection {conn_id!r}: the {settings.credential.name} belongs to {account}, but account_id says "
+            f"{settings.account_id}. Nothing was changed. Correct the {settings.credential.short_name} or the field "
+            "'Account id'"
         )
     _checked_keys.add((settings.base_url, settings.key_digest, account.id))
 

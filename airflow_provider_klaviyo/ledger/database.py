@@ -115,16 +115,19 @@ class Database:
 
     def _prepare(self) -> None:
         with self.begin() as connection:
-            names = set(inspect(connection).get_table_names())
-        missing = set(tables.metadata.tables) - names
-        if not missing:
+            inspected = inspect(connection)
+            present = set(tables.metadata.tables) & set(inspected.get_table_names())
+            name = tables.versions.name
+            columns = [column["name"] for column in inspected.get_columns(name)] if name in present else []
+        # First: a ledger of another version may have other tables.
+        if columns == [column.name for column in tables.versions.columns]:
             self._check_version()
-        elif len(missing) < len(tables.metadata.tables):
+        if present and len(present) < len(tables.metadata.tables):
             raise LedgerSetupError(
-                f"the database has a table {min(set(tables.metadata.tables) - missing)} but not all of a "
-                "ledger's. Give the ledger a database of its own"
+                f"the database has a table {min(present)} but not all of a ledger's. Give the ledger a database of its "
+                "own"
             )
-        else:
+        if not present:
             self._create()
 
     def _create(self) -> None:

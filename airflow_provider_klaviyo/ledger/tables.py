@@ -1,4 +1,4 @@
-"""The tables of a ledger. Plans, requests and events are the record; paces are what workers share."""
+"""The tables of a ledger. Plans, requests and events are the record; paces and tokens are what workers share."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["SCHEMA_VERSION", "accounts", "events", "metadata", "paces", "plans", "requests", "versions"]
+__all__ = ["SCHEMA_VERSION", "accounts", "events", "metadata", "paces", "plans", "requests", "tokens", "versions"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata = MetaData()
 
@@ -149,3 +149,19 @@ paces = Table(
     Column("version", BigInteger, nullable=False),
 )
 """The next free turn of each account and endpoint, in seconds since 1970 on the database's own clock."""
+
+tokens = Table(
+    "klaviyo_tokens",
+    metadata,
+    Column("installation", String(64), primary_key=True),
+    Column("sealed", Text),
+    Column("renew_at", Float(53), nullable=False),
+    Column("expires_at", Float(53), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("leased_until", Float(53), nullable=False),
+)
+"""The newest tokens of each OAuth installation, encrypted, and who may refresh them now.
+
+``generation`` counts the pairs, ``lease`` the leases. Times are seconds since 1970 on the database's own clock.
+"""

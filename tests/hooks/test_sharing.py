@@ -31,9 +31,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AsyncKlaviyoClient]]:
     clients: list[AsyncKlaviyoClient] = []
     in_a_loop: list[bool] = []
 
-    def make(settings: Settings) -> AsyncKlaviyoClient:
+    def make(settings: Settings, **options: Any) -> AsyncKlaviyoClient:
         in_a_loop.append(asyncio._get_running_loop() is not None)
-        clients.append(AsyncKlaviyoClient(settings))
+        clients.append(AsyncKlaviyoClient(settings, **options))
         return clients[-1]
 
     monkeypatch.setattr(klaviyo, "AsyncKlaviyoClient", make)

@@ -1,0 +1,65 @@
+"""A ledger's database behind an Airflow connection of any SQL kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
+
+from airflow_provider_klaviyo.ledger.database import Database
+from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError
+
+__all__ = ["naming", "open_database"]
+
+BUSY_SECONDS: Final = 60
+
+
+def open_database(conn_id: str, *, set_by: str) -> Database:
+    """Open the database that may keep a ledger, and make the tables when it is first used.
+
+    :param conn_id: of the database.
+    :param set_by: the argument or the field that names it, for whoever has to correct it.
+    :raises LedgerSetupError: when the database, or its contents, suit no ledger.
+    :raises LedgerUnavailableError: when it cannot be reached.
+    """
+    return Database(_engine(conn_id, set_by))
+
+
+@contextmanager
+def naming(conn_id: str) -> Iterator[None]:
+    """Have errors name the ledger, and have nothing of what led to them: statements and rows hang there."""
+    try:
+        yield
+    except LedgerError as error:
+        error.__context__ = error.__cause__ = None
+        error.__traceback__ = None
+        raise type(error)(f"Ledger {conn_id!r}: {error}") from None
+
+
+def _engine(conn_id: str, set_by: str) -> Any:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    try:
+        hook = BaseHook.get_hook(conn_id)
+    except AirflowNotFoundException as error:
+        raise LedgerSetupError(
+            "there is no such connection: create one to a database that may keep the ledger, such as PostgreSQL, or "
+            f"set {set_by} to one that exists"
+        ) from error
+    except (AirflowException, ImportError) as error:
+        raise LedgerSetupError(
+            f"the connection's type has no hook here ({type(error).__name__}): is its provider installed?"
+        ) from error
+    if not isinstance(hook, DbApiHook):
+        raise LedgerSetupError(f"the connection is no database: its hook is {type(hook).__name__}")
+    # A database's error would otherwise show the values of a statement: people's addresses.
+    options: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": True}
+    if getattr(hook, "conn_type", "") == "sqlite":
+        options["connect_args"] = {"timeout": BUSY_SECONDS}
+    try:
+        return hook.get_sqlalchemy_engine(options)
+    except Exception as error:  # noqa: BLE001 - whatever a hook may raise that knows no SQLAlchemy
+        reason = type(error).__name__
+    raise LedgerSetupError(f"the connection's hook, {type(hook).__name__}, makes no SQLAlchemy engine ({reason})")
