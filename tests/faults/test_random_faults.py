@@ -144,9 +144,9 @@ def accidents() -> Iterator[Accidents]:
     accidents = Accidents()
     send, begin = KlaviyoClient._send, Database.begin
 
-    def send_at_a_moment(client: KlaviyoClient, request: Any) -> Any:
+    def send_at_a_moment(client: KlaviyoClient, *sent: Any) -> Any:
         accidents.moment(is_the_ledgers=False)
-        answer = send(client, request)
+        answer = send(client, *sent)
         accidents.moment(is_the_ledgers=False)
         return answer
 
