@@ -43,6 +43,9 @@ FAST_LIMITS = {
     "get_profile_lists": {"burst": 3 * FAST, "steady": 60 * FAST},
     "get_profile_segments": {"burst": 3 * FAST, "steady": 60 * FAST},
     "get_events": {"burst": 350 * FAST, "steady": 3_500 * FAST},
+    "update_profile": {"burst": 75 * FAST, "steady": 750 * FAST},
+    "suppress_profiles": {"burst": 75 * FAST, "steady": 750 * FAST},
+    "get_suppression_job": {"burst": 75 * FAST, "steady": 750 * FAST},
 }
 
 

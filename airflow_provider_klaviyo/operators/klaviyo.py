@@ -1,4 +1,4 @@
-"""Operators that do for people what they may ask for: see their data, be forgotten."""
+"""Operators that do for people what they may ask for: see their data, correct it, restrict its use, be forgotten."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from airflow_provider_klaviyo.operators.access import ProfileAccessOperator
 from airflow_provider_klaviyo.operators.deletion import ProfileDeletionOperator
 from airflow_provider_klaviyo.operators.plan import DeletionPlanOperator, DeletionPlanReleaseOperator
 from airflow_provider_klaviyo.operators.recheck import DeletionRecheckOperator
+from airflow_provider_klaviyo.operators.rectification import ProfileUpdateOperator
+from airflow_provider_klaviyo.operators.restriction import ProfileSuppressionOperator
 
 __all__ = [
     "DeletionPlanOperator",
@@ -13,4 +15,6 @@ __all__ = [
     "DeletionRecheckOperator",
     "ProfileAccessOperator",
     "ProfileDeletionOperator",
+    "ProfileSuppressionOperator",
+    "ProfileUpdateOperator",
 ]

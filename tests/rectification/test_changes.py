@@ -64,7 +64,7 @@ def test_what_is_empty_stays_as_it_is(nothing: object) -> None:
         ["canary@example.com"],
         {"email": "canary@example.com"},
     ],
-    ids=str.__class__.__name__.format,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_cannot_be_one_names_the_field_and_no_value(name: str, value: object) -> None:
     fields: dict[str, Any] = {"new_external_id": "43", name: value}
