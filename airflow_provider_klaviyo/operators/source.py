@@ -74,7 +74,7 @@ class SourceOperator(BaseOperator):
             listed = None  # What another task handed over piece by piece has no lasting form.
         query = (self.sql, self.sql_conn_id, self.parameters, self.path)
         same = repr((listed, query, limits, settings.quota)).encode("utf-8", "surrogatepass")
-        return blake2b(same, key=settings.api_key.encode()[:64], digest_size=16).hexdigest()
+        return blake2b(same, key=settings.secret, digest_size=16).hexdigest()
 
 
 class DeletionSourceOperator(SourceOperator):
