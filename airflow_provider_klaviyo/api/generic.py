@@ -14,7 +14,7 @@ from typing import Any, Final
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
-from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.wire import Answer, Request, query_string, read_document
 
@@ -44,7 +44,11 @@ def call(
     :raises KlaviyoError: with ``in_doubt``, when something that is not repeatable may have been carried out.
     """
     answer = yield from ask(request, patience_seconds=patience_seconds, is_repeatable=is_repeatable)
-    return None if _is_empty(answer) else read_document(answer, request.endpoint)
+    try:
+        return None if _is_empty(answer) else read_document(answer, request.endpoint)
+    except KlaviyoAnswerError as error:
+        error.in_doubt = not is_repeatable
+        raise
 
 
 def generic_request(

@@ -227,10 +227,12 @@ def test_the_document_is_returned_or_nothing(stage: Any, answer: Answer, expecte
         Answer(200, {"content-encoding": "gzip"}),
     ],
 )
-def test_what_is_no_document_is_not_believed(stage: Any, answer: Answer) -> None:
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_what_is_no_document_is_not_believed(stage: Any, answer: Answer, is_repeatable: bool) -> None:
     with pytest.raises(KlaviyoAnswerError) as caught:
-        ask(stage, "GET", [answer], is_repeatable=True)
+        ask(stage, "POST", [answer], is_repeatable=is_repeatable)
     assert "canary" not in str(caught.value)
+    assert caught.value.in_doubt is not is_repeatable
 
 
 def test_calls_of_one_endpoint_keep_one_pace(stage: Any) -> None:

@@ -134,7 +134,8 @@ def test_counts_that_are_none_do_no_harm(stage: Any) -> None:
 
 
 @pytest.mark.parametrize("scope", ["profiles:write", "subscriptions:write", "subscriptions:read"])
-def test_a_missing_scope_is_named(run: Run, emulator: Emulator, scope: str) -> None:
+def test_a_missing_scope_is_named(run: Run, emulator: Emulator, scope: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppression, "FIRST_PAUSE_SECONDS", 0.01)
     emulator.add_profile("jane@example.com")
     emulator.fault("scope_missing", scope=scope)
     with pytest.raises(KlaviyoPermissionError, match=scope):

@@ -62,6 +62,15 @@ def client(emulator: Emulator, connect: Callable[..., KlaviyoClient]) -> Klaviyo
     return connect(emulator)
 
 
+@pytest.fixture(scope="module")
+def lasting_client(one_emulator: Emulator) -> Iterator[KlaviyoClient]:
+    """One for all examples of a law."""
+    fast = dict.fromkeys(ENDPOINTS, Limit(1e6, 6e7))
+    settings = Settings(api_key=one_emulator.account.key, base_url=one_emulator.url, limits=fast)
+    with KlaviyoClient(settings, paces=Paces()) as client:
+        yield client
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the pauses begin at a hundredth of a second, and jobs be given up soon."""

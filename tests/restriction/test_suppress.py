@@ -9,6 +9,8 @@ from itertools import chain
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_klaviyo.api import suppression
 from airflow_provider_klaviyo.api.client import KlaviyoClient
@@ -31,7 +33,7 @@ def people(emulator: Emulator, number: int) -> list[str]:
     return emulator.add_profiles({"email": f"{n}@example.com"} for n in range(number))
 
 
-def given(request: httpx.Request) -> list[str]:
+def addresses_in(request: httpx.Request) -> list[str]:
     """Return the addresses that a request would suppress."""
     if request.method != "POST":
         return []
@@ -44,7 +46,7 @@ def test_profiles_are_suppressed_a_hundred_a_job_and_nobody_else_is(
     ids = people(emulator, 250)
     emulator.add_profile("bystander@example.com")
     requests: list[list[str]] = []
-    client = connect(emulator, lambda request: requests.append(given(request)))
+    client = connect(emulator, lambda request: requests.append(addresses_in(request)))
     found = suppress(ids, client)
     assert found == Suppressed(suppressed=ids)
     assert emulator.suppressed == set(ids)
@@ -83,7 +85,7 @@ def test_an_address_is_the_one_that_the_profile_has_at_that_moment(
 ) -> None:
     jane = emulator.add_profile("jane@example.com")
     addresses: list[str] = []
-    client = connect(emulator, lambda request: addresses.extend(given(request)))
+    client = connect(emulator, lambda request: addresses.extend(addresses_in(request)))
     from airflow_provider_klaviyo.api.rectification import update_profile
 
     client.run(update_profile(jane, {"email": "new@example.com"}))
@@ -141,6 +143,37 @@ def test_who_vanishes_between_look_up_and_job_is_said_to(
     assert f"Profile {joe} vanished while its address was being suppressed by job" in caplog.text
     assert "example.com" not in caplog.text
     assert jane in emulator.suppressed
+
+
+KINDS = ["with address", "without", "of nobody", "twice", "with an address that none is"]
+
+
+@given(st.lists(st.sampled_from(KINDS), max_size=12))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_everyone_asked_for_is_in_one_place_and_nobody_comes_into_being(
+    one_emulator: Emulator, lasting_client: KlaviyoClient, kinds: list[str]
+) -> None:
+    one_emulator.forget_people()
+    asked: list[str] = []
+    for number, kind in enumerate(kinds):
+        if kind == "of nobody":
+            asked.append(f"01HNOBODY{number}")
+        elif kind == "twice" and asked:
+            asked.append(asked[-1])
+        else:
+            address = {"without": None, "with an address that none is": f"none {number}"}
+            asked.append(one_emulator.add_profile(address.get(kind, f"{number}@example.com"), f"+150055500{number:02}"))
+    bystander = one_emulator.add_profile("bystander@example.com")
+    there = {profile.id for profile in one_emulator.profiles()}
+    try:
+        found = suppress(asked, lasting_client)
+    except KlaviyoInvalidRequestError:
+        return
+    places = [*found.suppressed, *found.without_email, *found.gone, *found.refused]
+    assert sorted(places) == sorted(set(asked))
+    assert {profile.id for profile in one_emulator.profiles()} == there
+    assert one_emulator.suppressed == set(found.suppressed)
+    assert bystander not in places
 
 
 def test_who_is_done_is_told_as_jobs_become_complete(emulator: Emulator, client: KlaviyoClient) -> None:
