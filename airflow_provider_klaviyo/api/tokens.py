@@ -197,11 +197,11 @@ class TokenKeeper:
         try:
             tokens = self._refresh(lease.refresh_token)
         except KlaviyoError as error:
-            seconds = FAILURE_PAUSE_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
-            is_alone = self._store.give_back(lease, seconds)
-            if not is_alone:
+            is_passing = isinstance(error, KlaviyoUnavailableError)
+            pause_seconds = FAILURE_PAUSE_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
+            if not self._store.give_back(lease, pause_seconds if is_passing else 0.0):
                 return None
-            if lease.meanwhile is not None and isinstance(error, KlaviyoUnavailableError):
+            if lease.meanwhile is not None and is_passing:
                 log.warning("The access token is not replaced yet, and goes on being used: %s", error)
                 return lease.meanwhile
             raise

@@ -32,18 +32,19 @@ LONGEST_TIMEOUT_SECONDS: Final = 15.0
 
 
 def open_tokens(
-    settings: Settings, conn_id: str, received: Callable[[str], object] = mask_secret
+    settings: Settings, conn_id: str, received: Callable[[str], object] | None = None
 ) -> TokenKeeper | None:
     """Return where the access tokens of a connection come from; None for one with a private key.
 
     :param conn_id: of Klaviyo, for messages.
-    :param received: is told each secret, before anybody uses it.
+    :param received: is told each secret, before anybody uses it; None has Airflow mask them in logs.
     :raises KlaviyoConfigurationError: when the connection names no database that suits a ledger.
     :raises KlaviyoUnavailableError: when the database cannot be reached.
     """
     app = settings.oauth
     if app is None:
         return None
+    received = received or mask_secret
     for secret in (app.client_secret, app.refresh_token):
         received(secret)
     return TokenKeeper(_Store(app, conn_id), partial(_refreshed, settings, app, conn_id), received=received)
