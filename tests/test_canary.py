@@ -66,8 +66,9 @@ def everything_in(ledger: Any) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def klaviyo() -> Iterator[Emulator]:
-    with Emulator(limit_factor=1_000, deletion_seconds=2, key=KEY) as emulator:
+def klaviyo(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """A Klaviyo that takes two seconds to delete somebody, or as many as the test says."""
+    with Emulator(limit_factor=1_000, deletion_seconds=getattr(request, "param", 2), key=KEY) as emulator:
         yield emulator
 
 
@@ -213,3 +214,99 @@ def test_plans_that_break_off_half_way_leave_nothing(
     assert found["ready", "planned"][0] == found["ready", "planned"][1] > 0
     assert_none_in(everything_in(ledger))
     assert_nothing_personal(run, airflow)
+
+
+@pytest.fixture
+def requested(airflow: Any, warehouse: Callable[..., Path], ledger: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Return an Airflow with requests of all four kinds, and this connection to Klaviyo."""
+
+    def deploy(klaviyo_default: str) -> Any:
+        airflow.dags = Path(__file__).resolve().parents[1] / "example_dags"
+        database = warehouse()
+        columns = (
+            "request_id, kind, email, external_id, new_email, new_phone_number, received_at, regulation, closed_at"
+        )
+        rows = [
+            (f"{CANARY}@example.com", "access", "Canary.Tweet.Access@example.com", None, None, None),
+            ("2", "access", f"{CANARY}.unknown@example.com", None, None, None),
+            ("3", "access", f"{CANARY} no mail", None, None, None),
+            ("4", "rectification", None, f"{CANARY}-4", f"{CANARY}.new@example.com", "+15005550104"),
+            ("5", "rectification", None, f"{CANARY}-5", f"{CANARY}.taken@example.com", None),
+            ("6", "rectification", None, f"{CANARY}-6", f"{CANARY} no mail", "5005550106"),
+            ("7", "restriction", f"{CANARY}.restriction@example.com", None, None, None),
+            ("8", "restriction", f"{CANARY}.unknown@example.com", None, None, None),
+            ("9", "erasure", f"{CANARY}.erasure@example.com", None, None, None),
+        ]
+        with closing(sqlite3.connect(database)) as opened, opened:
+            opened.execute(f"CREATE TABLE data_subject_requests ({columns})")
+            opened.executemany(
+                "INSERT INTO data_subject_requests VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
+                rows,
+            )
+        airflow.environment = {
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(database)}),
+            "AIRFLOW_CONN_KLAVIYO_DEFAULT": klaviyo_default,
+            "AIRFLOW_CONN_KLAVIYO_LEDGER": ledger.connection,
+            "AIRFLOW_VAR_KLAVIYO_EXPORTS": f"file://{tmp_path / 'exports'}",
+            "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "httpx=DEBUG httpcore=DEBUG airflow_provider_klaviyo=DEBUG",
+        }
+        return airflow
+
+    return deploy
+
+
+@pytest.fixture
+def people_who_ask(klaviyo: Emulator) -> dict[str, str]:
+    """The people who ask for something, by what; and one whose address somebody else wants to have."""
+    add = klaviyo.add_profile
+    found = {
+        "access": add(email=f"{CANARY}.access@example.com", first_name="Canary.Tweet"),
+        "restriction": add(email=f"{CANARY}.restriction@example.com"),
+        "erasure": add(email=f"{CANARY}.erasure@example.com"),
+        "taken": add(email=f"{CANARY}.taken@example.com"),
+    }
+    klaviyo.add_event(found["access"], "Placed Order", {"to": f"{CANARY}.access@example.com"})
+    klaviyo.add_to_list(found["access"], klaviyo.add_list(f"Friends of {CANARY}"))
+    return found | {f"customer {number}": add(external_id=f"{CANARY}-{number}") for number in (4, 5, 6)}
+
+
+@pytest.mark.parametrize("klaviyo", [0], indirect=True, ids=["at once"])
+@pytest.mark.parametrize("way", ["key", "oauth"])
+def test_whatever_people_ask_for_leaves_nothing(
+    requested: Callable[..., Any],
+    people_who_ask: dict[str, str],
+    klaviyo: Emulator,
+    ledger: Any,
+    connection: Callable[..., str],
+    tmp_path: Path,
+    way: str,
+) -> None:
+    known = {"account_id": klaviyo.account.id, "fingerprint_key": FINGERPRINT_KEY}
+    klaviyo_default = json.loads(connection(klaviyo, **known))
+    if way == "oauth":
+        app = klaviyo.add_installation(client_secret=f"{CANARY}_secret")
+        klaviyo_default["password"] = None
+        klaviyo_default["extra"] |= {
+            "oauth_client_id": app.client_id,
+            "oauth_client_secret": app.client_secret,
+            "oauth_refresh_token": app.refresh_token,
+        }
+    airflow = requested(json.dumps(klaviyo_default))
+
+    run = airflow.run("handle_data_subject_requests")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert klaviyo.deleted == {people_who_ask["erasure"]}
+    assert klaviyo.suppressed == {people_who_ask["restriction"]}, "the other one is gone, and the unknown stays unknown"
+    exports = {path.name: path.read_text() for path in (tmp_path / "exports").iterdir()}
+    assert sum(CANARY in text.lower() for text in exports.values()) == len(exports) == 2
+    (outcomes,) = airflow.results("outcomes")
+    assert outcomes["rectification"] == {"listed": 3, "updated": 1, "duplicate_profile": 1, "invalid": 1}
+    kept = list(everything_kept(airflow))
+    assert_none_in(everything_in(ledger))
+    assert_nothing_personal(run, airflow)
+    if way == "oauth":
+        assert klaviyo.calls("oauth_token", 200) == 1, "one token is enough for all tasks"
+        tokens = [app.refresh_token, *(one.refresh_token for one in klaviyo.installations)]
+        places = [("output", run.stdout + run.stderr), *kept, *everything_in(ledger)]
+        assert not [place for place, text in places for token in tokens if token in text]

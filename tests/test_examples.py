@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -34,6 +36,15 @@ SHAPES: dict[str, dict[str, tuple[str, set[str]]]] = {
             ("delete", "", ("plan",)),
             ("confirm", "default_pool", ("plan", "delete")),
         ]
+    },
+    "handle_data_subject_requests": {
+        "restrict": ("default_pool", set()),
+        "access": ("default_pool", set()),
+        "rectify": ("default_pool", set()),
+        "plan": ("default_pool", {"access"}),
+        "delete": (DELETIONS, {"plan"}),
+        "confirm": ("default_pool", {"plan", "delete"}),
+        "outcomes": ("default_pool", {"restrict", "access", "rectify", "confirm"}),
     },
     "watch_deadlines": {"outstanding": ("default_pool", set())},
 }
@@ -163,6 +174,58 @@ def test_each_account_is_worked_off_on_its_own_with_one_ledger_on_postgresql(
         (eu.account.id, "confirmed", 2, 0),
         (us.account.id, "absent", 3, 0),
     }
+
+
+def test_each_request_goes_to_its_operator_and_the_outcomes_to_one_place(
+    deployed: Callable[..., Any], emulator: Emulator, ledger: Any, tmp_path: Path
+) -> None:
+    airflow = deployed()
+    see, correct, spare, forget, other = (
+        emulator.add_profile(email=f"{name}@example.com", external_id=f"customer-{name}")
+        for name in ("see", "correct", "spare", "forget", "other")
+    )
+    emulator.add_to_list(see, emulator.add_list("Newsletter"))
+    emulator.add_event(see, "Placed Order", {"value": 42})
+    rows = [
+        ("r-1", "access", "see@example.com", None, None, None),
+        ("r-2", "rectification", None, "customer-correct", "corrected@example.com", None),
+        ("r-3", "restriction", "spare@example.com", None, None, None),
+        ("r-4", "erasure", "forget@example.com", None, None, None),
+        ("r-5", "erasure", "nobody@example.com", None, None, None),
+        ("r-6", "erasure", "other@example.com", None, None, "2026-11-01"),
+    ]
+    with closing(sqlite3.connect(tmp_path / "warehouse.db")) as warehouse, warehouse:
+        warehouse.execute(
+            "CREATE TABLE data_subject_requests (request_id TEXT, kind TEXT, email TEXT, external_id TEXT, new_email "
+            "TEXT, closed_at TEXT, new_phone_number TEXT, received_at TEXT, regulation TEXT)"
+        )
+        warehouse.executemany("INSERT INTO data_subject_requests VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)", rows)
+    airflow.environment["AIRFLOW_VAR_KLAVIYO_EXPORTS"] = f"file://{tmp_path / 'exports'}"
+
+    run = airflow.run("handle_data_subject_requests")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert emulator.deleted == {forget}
+    assert spare in emulator.suppressed
+    assert not {see, correct, other} & emulator.suppressed
+    assert {one.id: one.email for one in emulator.profiles()} == {
+        see: "see@example.com",
+        correct: "corrected@example.com",
+        spare: "spare@example.com",
+        other: "other@example.com",
+    }
+    (path,) = (tmp_path / "exports").iterdir()
+    (profile,) = json.loads(path.read_text())["profiles"]
+    assert (path.name, profile["id"], len(profile["lists"]), len(profile["events"])) == ("r-1.json", see, 1, 1)
+    (outcomes,) = airflow.results("outcomes")
+    assert outcomes == {
+        "restriction": {"listed": 1, "suppressed": 1},
+        "access": {"listed": 1, "exported": 1, "profiles": 1},
+        "rectification": {"listed": 1, "updated": 1},
+        "erasure": {"confirmed": 1, "absent": 1},
+    }
+    suppressed = "SELECT DISTINCT profile_id FROM klaviyo_events WHERE event = 'suppressed'"
+    assert ledger.rows(suppressed) == [(forget,)]
 
 
 @pytest.fixture
