@@ -243,6 +243,28 @@ def test_without_a_token_nothing_is_sent(run: Run, emulator: Emulator) -> None:
     assert emulator.calls() == 0
 
 
+def test_who_is_cancelled_takes_no_token_from_others(emulator: Emulator) -> None:
+    tokens, future = Source(), Future[str]()
+
+    async def cancelled() -> None:
+        is_waiting = asyncio.Event()
+
+        def obtain() -> Future[str]:
+            is_waiting.set()
+            return future
+
+        tokens.obtain = obtain  # type: ignore[method-assign]
+        async with AsyncKlaviyoClient(Settings(oauth=APP, base_url=emulator.url), tokens=tokens) as client:
+            task = asyncio.create_task(client.run(get_account()))
+            await is_waiting.wait()
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+    asyncio.run(cancelled())
+    assert not future.cancelled()
+
+
 def test_a_client_that_is_stopped_waits_for_no_token(emulator: Emulator) -> None:
     tokens = Source()
     with KlaviyoClient(Settings(oauth=APP, base_url=emulator.url), tokens=tokens) as client:

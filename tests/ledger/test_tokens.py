@@ -504,6 +504,7 @@ def test_who_closes_waits_until_what_has_come_is_stored(
     closing_thread.start()
     may_answer.set()
     closing_thread.join(60)
+    assert future.done(), "it is waited for"
     assert token_of(worker(app)) == future.result(0)
     assert refreshed(klaviyo) == (1, 0)
 
