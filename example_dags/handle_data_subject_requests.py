@@ -1,6 +1,6 @@
 """Every night, do what people have asked for: see their data, correct it, get no more mail, be forgotten.
 
-One table, `data_subject_requests`, has a row for each request: `kind` says which of the four it is, and each goes to its
+One table, `data_subject_requests`, has a row for each request: `kind` says which of the four it is. Each goes to its
 operator until your own books say when it was closed. What became of them all is what the last task returns, in numbers.
 
 Connections: `klaviyo_default`, `warehouse` with the table, and `klaviyo_ledger`, a database that keeps the record.
