@@ -13,7 +13,6 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx
 
-from airflow_provider_klaviyo import __version__
 from airflow_provider_klaviyo.api.conversation import (
     Conversation,
     Heed,
@@ -36,12 +35,13 @@ from airflow_provider_klaviyo.api.transport import (
     AsyncQueryTransport,
     QueryTransport,
     answer_from,
+    client_options,
     failure,
     is_packed,
     request_options,
     transport_options,
 )
-from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
+from airflow_provider_klaviyo.api.wire import Answer, Request
 
 __all__ = ["AsyncKlaviyoClient", "KlaviyoClient"]
 
@@ -78,7 +78,7 @@ class KlaviyoClient:
         self._paces = paces
         self._tokens = tokens
         self._http = httpx.Client(
-            **_client_options(settings),
+            **client_options(settings),
             transport=QueryTransport(transport or httpx.HTTPTransport(**transport_options(settings))),
         )
 
@@ -199,7 +199,7 @@ class AsyncKlaviyoClient:
         self._paces = paces
         self._tokens = tokens
         self._http = httpx.AsyncClient(
-            **_client_options(settings),
+            **client_options(settings),
             transport=AsyncQueryTransport(transport or httpx.AsyncHTTPTransport(**transport_options(settings))),
         )
 
@@ -312,18 +312,3 @@ def _log_wait(seconds: float, reason: str) -> None:
     """Say why nothing seems to happen."""
     if reason and seconds >= LOGGED_WAIT_SECONDS:
         log.warning("Waiting %.0f s: %s", seconds, reason)
-
-
-def _client_options(settings: Settings) -> dict[str, Any]:
-    return {
-        "base_url": settings.base_url,
-        "timeout": settings.timeout_seconds,
-        "follow_redirects": False,
-        "headers": {
-            **({"authorization": f"Klaviyo-API-Key {settings.api_key}"} if settings.oauth is None else {}),
-            "revision": settings.revision,
-            "accept": MEDIA_TYPE,
-            "accept-encoding": "identity",
-            "user-agent": f"airflow-provider-klaviyo/{__version__}",
-        },
-    }

@@ -10,6 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from airflow_provider_klaviyo import __version__
 from airflow_provider_klaviyo.api.settings import Settings, is_loopback
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
 
@@ -17,6 +18,7 @@ __all__ = [
     "AsyncQueryTransport",
     "QueryTransport",
     "answer_from",
+    "client_options",
     "failure",
     "is_packed",
     "request_options",
@@ -59,6 +61,22 @@ class AsyncQueryTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of httpx's clients: what all requests have in common."""
+    return {
+        "base_url": settings.base_url,
+        "timeout": settings.timeout_seconds,
+        "follow_redirects": False,
+        "headers": {
+            **({"authorization": f"Klaviyo-API-Key {settings.api_key}"} if settings.oauth is None else {}),
+            "revision": settings.revision,
+            "accept": MEDIA_TYPE,
+            "accept-encoding": "identity",
+            "user-agent": f"airflow-provider-klaviyo/{__version__}",
+        },
+    }
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
