@@ -163,6 +163,8 @@ def error_from(endpoint: Endpoint, answer: Answer, credential: Credential = PRIV
     if (answer.status, code) == DUPLICATE_PROFILE:
         other = at(first, "meta", "duplicate_profile_id")
         other = other if isinstance(other, str) and PLAIN_ID.fullmatch(other) else None
+        if other is not None:
+            message += f". Profile {other} holds it: merge the two in Klaviyo, or correct the list"
         return KlaviyoDuplicateProfileError(message, duplicate_profile_id=other, **known)
     return error_class(answer.status)(message, **known)
 

@@ -71,6 +71,7 @@ def test_an_identifier_of_somebody_else_says_whose(emulator: Emulator, run: Run)
     with pytest.raises(KlaviyoDuplicateProfileError) as caught:
         run(update_profile(jane, {"email": "new@example.com"}))
     assert caught.value.duplicate_profile_id == other
+    assert f"Profile {other} holds it" in str(caught.value)
     assert [profile.email for profile in emulator.profiles()] == ["jane@example.com", "new@example.com"]
 
 
