@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_klaviyo.access.errors import ExportRefusedError
 from airflow_provider_klaviyo.access.people import Person
 from airflow_provider_klaviyo.api.client import KlaviyoClient
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 
@@ -119,9 +119,4 @@ def _match(person: Person, found: Mapping[Identifier, Resolved], most: int | Non
 
 
 def _value_of(profile: Mapping[str, Any], kind: Kind) -> str | None:
-    """Return what this profile holds as its identifier of a kind, normalised as the list is."""
-    try:
-        value = profile["id"] if kind is Kind.ID else profile["attributes"].get(kind.value)
-        return Identifier.of(kind, value).value
-    except InvalidIdentifierError:
-        return None
+    return normalised(kind, profile["id"] if kind is Kind.ID else profile["attributes"].get(kind.value))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
@@ -23,7 +22,7 @@ from airflow_provider_klaviyo.api.endpoints import (
 )
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoNotFoundError
 from airflow_provider_klaviyo.api.paging import all_pages
-from airflow_provider_klaviyo.api.resources import PROFILE_ID
+from airflow_provider_klaviyo.api.resources import checked_profile_id, profile_path
 from airflow_provider_klaviyo.api.wire import (
     Answer,
     Page,
@@ -162,7 +161,7 @@ def get_events(profile_id: str, *, patience_seconds: float = PATIENCE_SECONDS) -
     Source: https://developers.klaviyo.com/en/reference/get_events
     """
     query = {
-        "filter": f"equals(profile_id,{quote_string(_checked(profile_id))})",
+        "filter": f"equals(profile_id,{quote_string(checked_profile_id(profile_id))})",
         "include": "metric",
         "sort": "datetime",
         "page[size]": str(EVENTS_A_PAGE),
@@ -194,15 +193,7 @@ def _pages(endpoint: Endpoint, profile_id: str, query: dict[str, str]) -> Callab
 
 
 def _request(endpoint: Endpoint, profile_id: str, query: dict[str, str]) -> Request:
-    path = endpoint.path.replace("{id}", quote(_checked(profile_id), safe=""))
-    return Request(endpoint, path, query=query_string(query))
-
-
-def _checked(profile_id: str) -> str:
-    """Return an id, and refuse anything else: paths are logged, and an address must not be."""
-    if not PROFILE_ID.fullmatch(profile_id):
-        raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
-    return profile_id
+    return Request(endpoint, profile_path(endpoint, profile_id), query=query_string(query))
 
 
 def _read_groups(answer: Answer, *, endpoint: Endpoint, kind: str) -> Page[Record]:

@@ -6,7 +6,6 @@ Paths are logged. So they are plain, and what is about a person belongs into the
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +15,7 @@ from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
+from airflow_provider_klaviyo.api.settings import REVISION
 from airflow_provider_klaviyo.api.wire import Answer, Request, query_string, read_document
 
 __all__ = ["SAFE_TO_REPEAT", "SLOWEST", "call", "endpoint_of", "generic_request"]
@@ -28,7 +28,6 @@ LONGEST_PATH: Final = 500
 # No percent, at, plus or question mark: an address or a number in E.164 cannot be written without them.
 PATH: Final = re.compile(r"/(?:api|client)(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+/?")
 WORD: Final = re.compile(r"[a-z]+(?:-[a-z]+)*")
-REVISION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?")
 # As long as a ledger's column of paces.
 LONGEST_NAME: Final = 64
 UNKNOWN_SCOPE: Final = ("that Klaviyo's reference names for it",)
@@ -87,7 +86,7 @@ def endpoint_of(method: str, path: str, limit: Limit = SLOWEST) -> Endpoint:
             "path must begin with /api/ or /client/ and be made of letters, digits, dots and dashes, because paths are "
             "logged: what comes after a ? belongs into params, and nobody's address into a path"
         )
-    if not (0 < limit.burst < math.inf and 0 < limit.steady < math.inf):
+    if not limit.is_possible:
         raise KlaviyoConfigurationError("limit must be Limit(burst=…, steady=…), both above 0")
     segments = path.strip("/").split("/")
     for known in ENDPOINTS.values():

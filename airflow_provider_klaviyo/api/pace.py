@@ -10,6 +10,7 @@ Source: https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,11 @@ class Limit:
 
     burst: float
     steady: float
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether both are numbers above 0."""
+        return 0 < self.burst < math.inf and 0 < self.steady < math.inf
 
     def interval_seconds(self, utilisation: float) -> float:
         """Return the seconds between two calls that use this share of the limit (0 to 1)."""

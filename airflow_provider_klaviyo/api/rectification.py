@@ -10,7 +10,7 @@ from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversa
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import UPDATE_PROFILE
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
-from airflow_provider_klaviyo.api.resources import PROFILE_FIELDS, PROFILE_ID, Profile, read_profile
+from airflow_provider_klaviyo.api.resources import PROFILE_FIELDS, Profile, profile_path, read_profile
 from airflow_provider_klaviyo.api.wire import Request, query_string
 
 __all__ = ["update_profile", "update_request"]
@@ -38,19 +38,18 @@ def update_profile(
 
 
 def update_request(profile_id: str, identifiers: Mapping[str, str]) -> Request:
-    """Ask for a change of identifiers. Anything but an id is refused: paths are logged, and an address must not be.
+    """Ask for a change of identifiers.
 
     Source: https://developers.klaviyo.com/en/reference/update_profile
     """
-    if not PROFILE_ID.fullmatch(profile_id):
-        raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
+    path = profile_path(UPDATE_PROFILE, profile_id)
     # An empty one, or null, would take an identifier away.
     if not identifiers or not CHANGEABLE.issuperset(identifiers) or not all(identifiers.values()):
         raise ValueError(f"an update has one or more of {', '.join(sorted(CHANGEABLE))}, and none of them is empty")
     data = {"type": "profile", "id": profile_id, "attributes": dict(identifiers)}
     return Request(
         UPDATE_PROFILE,
-        UPDATE_PROFILE.path.replace("{id}", profile_id),
+        path,
         query=query_string({"fields[profile]": PROFILE_FIELDS}),
         body=json.dumps({"data": data}).encode(),
     )

@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT, GET_PROFILE, GET_PROFILES, PROFILE_DELETION, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
@@ -34,7 +33,9 @@ __all__ = [
     "Account",
     "Profile",
     "account_request",
+    "checked_profile_id",
     "deletion_request",
+    "profile_path",
     "profile_request",
     "profiles_request",
     "read_account",
@@ -109,15 +110,24 @@ def profiles_request(kind: str, values: Sequence[str], cursor: str | None = None
 
 
 def profile_request(profile_id: str) -> Request:
-    """Ask for one profile. Anything but an id is refused: paths are logged, and an address must not be.
+    """Ask for one profile.
 
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
+    query = query_string({"fields[profile]": PROFILE_FIELDS})
+    return Request(GET_PROFILE, profile_path(GET_PROFILE, profile_id), query=query)
+
+
+def profile_path(endpoint: Endpoint, profile_id: str) -> str:
+    """Return the path of an endpoint about one profile."""
+    return endpoint.path.replace("{id}", checked_profile_id(profile_id))
+
+
+def checked_profile_id(profile_id: str) -> str:
+    """Return an id, and refuse anything else: paths are logged, and an address must not be."""
     if not PROFILE_ID.fullmatch(profile_id):
         raise ValueError("not a Klaviyo profile id: up to 64 letters and digits")
-    path = GET_PROFILE.path.replace("{id}", quote(profile_id, safe=""))
-    query = query_string({"fields[profile]": PROFILE_FIELDS})
-    return Request(GET_PROFILE, path, query=query)
+    return profile_id
 
 
 def account_request() -> Request:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ __all__ = [
     "DEFAULT_REVISION",
     "DEFAULT_TIMEOUT_SECONDS",
     "DEFAULT_UTILISATION",
+    "REVISION",
     "Settings",
     "is_loopback",
 ]
@@ -35,6 +35,7 @@ DEFAULT_BASE_URL: Final = "https://a.klaviyo.com"
 DEFAULT_REVISION: Final = "2026-07-15"
 DEFAULT_UTILISATION: Final = 0.97
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
+REVISION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?")
 PLAIN_ADDRESS: Final = re.compile(r"(\w*:)?//(\[[\da-f:.]+\]|[\w.-]+)(:\d+)?/?", re.ASCII | re.IGNORECASE)
 
 
@@ -69,7 +70,7 @@ class Settings:
         if self.oauth is None and not is_plain(self.api_key):
             raise KlaviyoConfigurationError("the API key is empty or has white space or non-ASCII characters in it")
         _check_base_url(self.base_url)
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?", self.revision):
+        if not REVISION.fullmatch(self.revision):
             raise KlaviyoConfigurationError(f"revision must look like {DEFAULT_REVISION}, not {self.revision!r}")
         if not 0 < self.utilisation <= 1:
             raise KlaviyoConfigurationError(f"utilisation must be above 0 and at most 1, not {self.utilisation}")
@@ -80,7 +81,7 @@ class Settings:
                 raise KlaviyoConfigurationError(
                     f"limits: there is no endpoint {name!r}; known are {', '.join(ENDPOINTS)}"
                 )
-            if not (0 < limit.burst < math.inf and 0 < limit.steady < math.inf):
+            if not limit.is_possible:
                 raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be numbers above 0")
 
     @property

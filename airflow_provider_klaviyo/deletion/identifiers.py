@@ -18,7 +18,7 @@ from uuid import UUID
 
 from airflow_provider_klaviyo.api.resources import PROFILE_ID
 
-__all__ = ["Identifier", "IdentifierKindError", "InvalidIdentifierError", "Kind", "kind_named"]
+__all__ = ["Identifier", "IdentifierKindError", "InvalidIdentifierError", "Kind", "kind_named", "normalised"]
 
 LONGEST_EMAIL: Final = 100
 LONGEST_EXTERNAL_ID: Final = 255
@@ -106,6 +106,14 @@ class Identifier:
         normalised = _NORMALISE[kind](value)
         listed = value.strip()
         return cls(kind, normalised, listed if kind is Kind.EMAIL and listed != normalised else None)
+
+
+def normalised(kind: Kind, value: object) -> str | None:
+    """Return what something that holds an identifier has there, normalised as a list is; None if it has none."""
+    try:
+        return Identifier.of(kind, value).value
+    except InvalidIdentifierError:
+        return None
 
 
 def kind_named(name: object) -> Kind:

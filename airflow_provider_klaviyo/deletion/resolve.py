@@ -12,7 +12,7 @@ from airflow_provider_klaviyo.api.calls import Found, find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.resources import Profile
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.progress import Progress
 
@@ -132,17 +132,9 @@ def _holders(batch: Batch, found: Found) -> tuple[dict[str, dict[str, Profile]],
     holders: dict[str, dict[str, Profile]] = {}
     unasked = 0
     for profile in found.profiles:
-        value = _value_of(profile, batch.kind)
+        value = normalised(batch.kind, getattr(profile, batch.kind))
         if value is not None and value in asked_for:
             holders.setdefault(value, {})[profile.id] = profile
         else:
             unasked += 1
     return holders, unasked
-
-
-def _value_of(profile: Profile, kind: Kind) -> str | None:
-    """Return what this profile holds as its identifier of a kind, normalised as the list is."""
-    try:
-        return Identifier.of(kind, getattr(profile, kind)).value
-    except InvalidIdentifierError:
-        return None

@@ -74,7 +74,6 @@ class ProfileAccessOperator(SourceOperator):
         self.include_events = include_events
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
-        self._client: KlaviyoClient | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the documents, and return the counts."""
@@ -83,14 +82,8 @@ class ProfileAccessOperator(SourceOperator):
 
         with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
             result = self._export(hook, context)
-        counts = (f"{number:,} {name}" for name, number in result.items() if type(number) is int and number)
-        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
+        self.log_counts(result)
         return result
-
-    def on_kill(self) -> None:
-        """Stop before the next call: Airflow says so seconds before it kills the process."""
-        if self._client is not None:
-            self._client.stop()
 
     def _export(self, hook: KlaviyoHook, context: Context) -> dict[str, Any]:
         from airflow_provider_klaviyo.access.export import Export

@@ -83,7 +83,6 @@ class ProfileDeletionOperator(DeletionSourceOperator):
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
-        self._client: KlaviyoClient | None = None
         if batch is None:
             self.source.check()
         elif dry_run or any(one is not None for one in (self.profiles, self.sql, self.path, self.require_export)):
@@ -98,15 +97,8 @@ class ProfileDeletionOperator(DeletionSourceOperator):
 
         with fail_for_good():
             result = self._work_off(context) if self.batch is not None else self._delete_listed(context)
-        numbers = ((name, number) for name, number in result.items() if type(number) is int and name != "batch")
-        counts = (f"{number:,} {name}" for name, number in numbers if number)
-        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
+        self.log_counts(result)
         return result
-
-    def on_kill(self) -> None:
-        """Stop before the next deletion: Airflow says so seconds before it kills the process."""
-        if self._client is not None:
-            self._client.stop()
 
     def _work_off(self, context: Context) -> dict[str, Any]:
         """Delete what is not done of a batch."""

@@ -58,7 +58,6 @@ class ProfileUpdateOperator(SourceOperator):
         self.source.check()
         self.max_profiles = max_profiles
         self.only_plan = dry_run
-        self._client: KlaviyoClient | None = None
 
     @property
     def source(self) -> Source:
@@ -75,14 +74,8 @@ class ProfileUpdateOperator(SourceOperator):
             client = self._client = hook.get_conn()
             plan = self._plan(client)
             result = plan.result(None if self.only_plan else rectify(plan.corrections, client))
-        counts = (f"{number:,} {name}" for name, number in result.items() if type(number) is int and number)
-        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
+        self.log_counts(result)
         return result
-
-    def on_kill(self) -> None:
-        """Stop before the next change: Airflow says so seconds before it kills the process."""
-        if self._client is not None:
-            self._client.stop()
 
     def _plan(self, client: KlaviyoClient) -> Plan:
         from airflow_provider_klaviyo.rectification.plan import make_plan

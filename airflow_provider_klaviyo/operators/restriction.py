@@ -64,7 +64,6 @@ class ProfileSuppressionOperator(SourceOperator):
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
-        self._client: KlaviyoClient | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Suppress who is there, and return the counts."""
@@ -77,14 +76,8 @@ class ProfileSuppressionOperator(SourceOperator):
             client = self._client = hook.get_conn()
             plan = self._plan(client)
             result = result_of(plan, None if self.only_plan else suppress(plan.profile_ids, client))
-        counts = (f"{number:,} {name}" for name, number in result.items() if type(number) is int and number)
-        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
+        self.log_counts(result)
         return result
-
-    def on_kill(self) -> None:
-        """Stop before the next job: Airflow says so seconds before it kills the process."""
-        if self._client is not None:
-            self._client.stop()
 
     def _plan(self, client: KlaviyoClient) -> Plan:
         from airflow_provider_klaviyo.deletion.plan import make_plan

@@ -13,6 +13,7 @@ from airflow_provider_klaviyo.sources.source import Source
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
+    from airflow_provider_klaviyo.api.client import KlaviyoClient
     from airflow_provider_klaviyo.api.settings import Settings
     from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
@@ -56,6 +57,19 @@ class SourceOperator(BaseOperator):
         self.parameters = parameters
         self.path = path
         self.klaviyo_conn_id = klaviyo_conn_id
+        # What a task talks through while it works, for those who want to be stopped in the middle.
+        self._client: KlaviyoClient | None = None
+
+    def on_kill(self) -> None:
+        """Stop before the next call: Airflow says so seconds before it kills the process."""
+        if self._client is not None:
+            self._client.stop()
+
+    def log_counts(self, result: Mapping[str, Any]) -> None:
+        """Say what came of the list, in the numbers of a result that are counts of something."""
+        numbers = ((name, number) for name, number in result.items() if type(number) is int and name != "batch")
+        counts = (f"{number:,} {name}" for name, number in numbers if number)
+        self.log.info("Done: %s", ", ".join(counts) or "nobody was listed")
 
     @property
     def source(self) -> Source:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 from airflow_provider_klaviyo.rectification.changes import Change
@@ -126,7 +126,4 @@ def _settled(resolved: Resolved) -> Outcome:
 
 
 def _holds(profile: Profile, identifier: Identifier) -> bool:
-    try:
-        return Identifier.of(identifier.kind, getattr(profile, identifier.kind)) == identifier
-    except InvalidIdentifierError:
-        return False
+    return normalised(identifier.kind, getattr(profile, identifier.kind)) == identifier.value
