@@ -30,6 +30,11 @@ READY_SECONDS = 180
 LOOK_SECONDS = 0.25
 # Long enough for whoever talks to it to notice.
 DOWN_SECONDS = 3
+# A component that nobody has seen alive for so long hangs. A scheduler does at times, when its database goes: the
+# LocalExecutor of Airflow 3.3 sends its workers an end for each that is still there, and a worker that is quick enough
+# takes one before it is counted, so that the last worker gets none and is waited for without end.
+HUNG_SECONDS = 45
+PROBE_SECONDS = 5
 
 COMPONENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -90,6 +95,8 @@ class Deployment:
         self.limit_factor = limit_factor
         self.deletion_seconds = deletion_seconds
         self.services: dict[str, Service] = {}
+        self.probed_at = 0.0
+        self.database_started_at = 0.0
 
     def __enter__(self) -> Self:
         with ExitStack() as self.stack:
@@ -140,10 +147,13 @@ class Deployment:
         self.wait_for("all components to be healthy", self.is_healthy, READY_SECONDS)
 
     def is_healthy(self) -> bool:
-        """Whether Klaviyo answers, and every component was seen alive after it was last started."""
+        """Whether Klaviyo answers, and every component was seen alive after it and its database were last started."""
         self._ask_klaviyo("report")
         heartbeats = self.web.heartbeats()
-        return all(heartbeats.get(name, 0) > self.services[name].started_at for name in COMPONENTS)
+        return all(
+            heartbeats.get(name, 0) > max(self.services[name].started_at, self.database_started_at)
+            for name in COMPONENTS
+        )
 
     def kill(self, name: str) -> None:
         """Kill a process, and start it again."""
@@ -159,6 +169,7 @@ class Deployment:
         process.wait()
         time.sleep(DOWN_SECONDS)
         self.postgresql.start()
+        self.database_started_at = time.time()
 
     def deletions(self) -> dict[str, list[str]]:
         """Return whose deletion Klaviyo accepted, as often as it did, and who is gone."""
@@ -169,8 +180,8 @@ class Deployment:
         """Return the ids of the profiles that Klaviyo has."""
         return {profile["profile_id"] for profile in self._ask_klaviyo("profiles")["profiles"]}
 
-    def wait_for(self, what: str, look: Callable[[], Any], seconds: float = 120) -> Any:
-        """Look until there is something to see, and return it; start again what ends by itself, as a supervisor does.
+    def wait_for(self, what: str, look: Callable[[], Any], seconds: float = 240) -> Any:
+        """Look until there is something to see, and return it; start again what ends by itself or hangs meanwhile.
 
         While a process is down nobody answers for it, so a look that fails is a look that sees nothing.
         """
@@ -178,13 +189,14 @@ class Deployment:
         reason = ""
         while time.monotonic() < give_up:
             self._restart_what_ended()
+            self._restart_what_hangs()
             try:
                 if found := look():
                     return found
             except httpx.HTTPError as error:
                 reason = f"\nthe last look: {error!r}"
             time.sleep(LOOK_SECONDS)
-        tails = "\n".join(f"--- {service.name}\n{service.tail()}" for service in self.services.values())
+        tails = "\n".join(f"--- {service.describe()}" for service in self.services.values())
         tails += f"\n--- PostgreSQL\n{self.postgresql.log.read_text()[-3_000:]}"
         raise AssertionError(f"waited {seconds} s in vain for {what}{reason}\n{tails}")
 
@@ -209,6 +221,24 @@ class Deployment:
         for name, service in self.services.items():
             if not service.is_running:
                 print(f"{name} has ended, and is started again", flush=True)
+                service.start()
+
+    def _restart_what_hangs(self) -> None:
+        """Kill what was not seen alive for long, with all that it started, as a container whose probe fails."""
+        now = time.time()
+        if now < self.probed_at + PROBE_SECONDS or not self.services.keys() >= COMPONENTS.keys():
+            return
+        self.probed_at = now
+        try:
+            heartbeats = self.web.heartbeats()
+        except httpx.HTTPError:
+            return  # Nobody knows. If that lasts, whatever is waited for fails, and the web server's log tells why.
+        for name in COMPONENTS:
+            service = self.services[name]
+            seen_at = max(heartbeats.get(name, 0), service.started_at, self.database_started_at)
+            if now - seen_at > HUNG_SECONDS:
+                print(f"{name} hangs, and is started again:\n{service.describe()}", flush=True)
+                service.end()
                 service.start()
 
     def _environment(self) -> dict[str, str]:

@@ -72,6 +72,15 @@ class Service:
         if self.process is not None:
             self.process.wait(END_SECONDS)
 
+    def describe(self) -> str:
+        """Return what runs of it, and the end of its log."""
+        running = []
+        for pid in processes_of(self.sessions):
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                running.append(f"{pid} of {process.ppid()}, {process.status()}: {' '.join(process.cmdline())[:120]}")
+        return "\n".join([self.name, *running, self.tail()])
+
     def tail(self, lines: int = 25, width: int = 240) -> str:
         """Return the end of the log."""
         if not self.log.exists():
