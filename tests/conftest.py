@@ -61,6 +61,19 @@ def connection_to(emulator: Emulator, **extra: Any) -> str:
     )
 
 
+@pytest.fixture(autouse=True)
+def forgotten_secrets() -> Iterator[None]:
+    """Let Airflow forget each test's secrets: it looks for all it ever saw, and compiles them anew with each new one.
+
+    That took most of the time of the tests. No longer masked, a secret of a test before would only be seen better.
+    """
+    yield
+    for name in ("airflow.sdk._shared.secrets_masker", "airflow.utils.log.secrets_masker"):
+        if masker := getattr(sys.modules.get(name), "_secrets_masker", None):
+            masker().patterns = set()
+            masker().replacer = None
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """A Klaviyo with a thousand times the calls a minute, that deletes at once."""
