@@ -136,6 +136,8 @@ def exchange(
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
+    # Shorter than the longest turn that is waited for, so that not only the first of those behind a hold has one.
+    longest_hold_seconds = max(patience_seconds, LONGEST_PAUSE_SECONDS)
     try:
         while True:
             yield from turn(request.endpoint, longest_turn_seconds)
@@ -155,7 +157,7 @@ def exchange(
                 raise _unrepeated(error)
             wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
             if isinstance(answer, Answer):
-                yield Hold(request.endpoint, min(wait_seconds, longest_turn_seconds), str(error))
+                yield Hold(request.endpoint, min(wait_seconds, longest_hold_seconds), str(error))
             if wait_seconds > patience_seconds:
                 raise _out_of_patience(error, wait_seconds)
             if not isinstance(answer, Answer):

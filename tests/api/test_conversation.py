@@ -200,12 +200,23 @@ def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patie
         assert waited <= patience_seconds
 
 
-def test_giving_up_keeps_everybody_off_too(stage: Any) -> None:
+@pytest.mark.parametrize(("patience_seconds", "held_seconds"), [(0, 60), (10, 60), (600, 600)])
+def test_giving_up_keeps_everybody_off_too(stage: Any, patience_seconds: float, held_seconds: float) -> None:
     with pytest.raises(KlaviyoRateLimitError, match="due in 3,600 s"):
-        stage.play(exchange(REQUEST, patience_seconds=10), [throttled("3600")])
+        stage.play(exchange(REQUEST, patience_seconds=patience_seconds), [throttled("3600")])
     stage.play(exchange(REQUEST), [ACCEPTED])
     refused, accepted = stage.sent_at
-    assert accepted - refused == pytest.approx(70), "no longer than anybody here waits for a turn"
+    assert accepted - refused == pytest.approx(held_seconds), "less than anybody here waits for a turn"
+
+
+def test_all_who_come_after_somebody_gave_up_have_a_turn(stage: Any) -> None:
+    with pytest.raises(KlaviyoRateLimitError, match="due in 7,200 s"):
+        stage.play(exchange(REQUEST), [throttled("7200")])
+    talks = [exchange(REQUEST) for _ in range(50)]
+    for talk in talks:
+        next(talk)
+        slot = stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS)
+        assert isinstance(talk.send(slot), Sleep)
 
 
 def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:
