@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from airflow_provider_klaviyo.access.errors import ExportRefusedError
 from airflow_provider_klaviyo.access.naming import Names
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_request_id
+from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 
 __all__ = ["People", "Person", "read_people"]
-
-LOGGED_ROWS: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ class _Grouping:
     listed: int = 0
     duplicates: int = 0
     nameless: int = 0
-    doubtful: int = 0
+    warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
     rows: dict[str | Identifier, int] = field(default_factory=dict, repr=False)
     identifiers: dict[str | Identifier, dict[Identifier, None]] = field(default_factory=dict, repr=False)
 
@@ -66,12 +64,12 @@ class _Grouping:
         try:
             request_id = read_request_id(entry.request_id)
         except RequestIdError as error:
-            self._doubt(f"counts as a request of its own: {error}")
+            self.warnings.add(self.listed, f"counts as a request of its own: {error}")
             request_id = None
         try:
             identifier = entry.identifier()
         except InvalidIdentifierError as error:
-            self._doubt(f"cannot be an identifier, and nobody is looked up for it: {error}")
+            self.warnings.add(self.listed, f"cannot be an identifier, and nobody is looked up for it: {error}")
             if request_id is None:
                 self.nameless += 1
             else:
@@ -84,11 +82,6 @@ class _Grouping:
     def _of(self, request: str | Identifier) -> dict[Identifier, None]:
         self.rows.setdefault(request, self.listed)
         return self.identifiers.setdefault(request, {})
-
-    def _doubt(self, words: str) -> None:
-        self.doubtful += 1
-        if self.doubtful <= LOGGED_ROWS:
-            log.warning("Row %s %s", self.listed, words)
 
 
 def read_people(entries: Iterable[Entry], names: Names) -> People:

@@ -22,7 +22,6 @@ __all__ = [
     "SuppressionJob",
     "get_suppression_job",
     "job_request",
-    "suppress",
     "suppress_profiles",
     "suppression_request",
     "until_complete",
@@ -52,24 +51,6 @@ class SuppressionJob:
     total_count: int
     completed_count: int = 0
     skipped_count: int = 0
-
-
-def suppress(
-    emails: Sequence[str],
-    *,
-    patience_seconds: float = PATIENCE_SECONDS,
-    job_patience_seconds: float = JOB_PATIENCE_SECONDS,
-) -> Conversation[SuppressionJob]:
-    """Suppress addresses, and wait until it is done. An address that no profile has becomes one.
-
-    :param emails: 1 to 100.
-    :param job_patience_seconds: how long to wait for the job, between looks that are 1 s to 30 s apart.
-    :raises KlaviyoUnavailableError: when the job is cancelled, or not complete by then; the message names it.
-
-    Scopes ``profiles:write``, ``subscriptions:write`` and ``subscriptions:read``.
-    """
-    job = yield from suppress_profiles(emails, patience_seconds=patience_seconds)
-    return (yield from until_complete(job, patience_seconds=job_patience_seconds))
 
 
 def suppress_profiles(

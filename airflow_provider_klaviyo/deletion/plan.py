@@ -7,18 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
+from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 from airflow_provider_klaviyo.deletion.work import Work
 
 __all__ = ["Plan", "PlanTooLargeError", "make_plan"]
-
-LOGGED_ROWS: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +46,7 @@ class Plan:
     refused: list[Identifier] = field(default_factory=list)
     matches: dict[Identifier, tuple[Profile, ...]] = field(default_factory=dict)
     profile_ids: dict[str, None] = field(default_factory=dict)
+    _warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def identifiers(self, rows: Iterable[object]) -> Iterator[Identifier]:
         """Read rows and yield what they name, each once; rows that name nothing are counted and logged by number."""
@@ -57,7 +56,8 @@ class Plan:
             try:
                 identifier = Identifier.parse(raw)
             except InvalidIdentifierError as error:
-                self._note_invalid(error)
+                self.outcomes[Outcome.INVALID] += 1
+                self._warnings.add(self.listed, f"cannot be an identifier and is counted as invalid: {error}")
                 continue
             if identifier in seen:
                 self.duplicates += 1
@@ -91,13 +91,6 @@ class Plan:
         """
         ids = tuple(tuple(profile.id for profile in profiles) for profiles in self.matches.values())
         return Work(began_at, self.listed, self.duplicates, dict(self.outcomes), ids)
-
-    def _note_invalid(self, error: InvalidIdentifierError) -> None:
-        self.outcomes[Outcome.INVALID] += 1
-        if self.outcomes[Outcome.INVALID] <= LOGGED_ROWS:
-            log.warning("Row %s cannot be an identifier and is counted as invalid: %s", self.listed, error)
-        elif self.outcomes[Outcome.INVALID] == LOGGED_ROWS + 1:
-            log.warning("More rows cannot be identifiers; they are counted, and no longer logged one by one")
 
 
 def make_plan(

@@ -18,6 +18,7 @@ from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIde
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_request_id
 from airflow_provider_klaviyo.deletion.resolve import Resolved
+from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_terms
 from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
 from airflow_provider_klaviyo.ledger.database import any_of
@@ -28,7 +29,6 @@ from airflow_provider_klaviyo.ledger.tables import plans, requests
 __all__ = ["Registration", "given_up"]
 
 ROWS_AT_ONCE: Final = 1_000
-LOGGED_ROWS: Final = 20
 # A deletion that Klaviyo has accepted so long ago and not carried out is asked for again.
 LONGEST_DELETION: Final = timedelta(days=14)
 SETTLED: Final = (Outcome.CONFIRMED, Outcome.REAPPEARED, Outcome.ABSENT, Outcome.REQUESTED)
@@ -73,7 +73,6 @@ class Registration:
     duplicates: int = 0
     known: int = 0
     invalid: int = 0
-    doubtful: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     waiting: dict[Identifier, list[_Row]] = field(default_factory=dict, repr=False)
     unsaved: dict[str, list[str | None]] = field(default_factory=dict, repr=False)
@@ -81,6 +80,8 @@ class Registration:
     contents: Contents = field(default_factory=Contents)
     usual_terms: Terms = field(init=False)
     counting: dict[str, bool] = field(init=False)
+    _invalid_rows: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
+    _doubtful_rows: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def __post_init__(self) -> None:
         self.counting = {self.plan_id: True}
@@ -184,8 +185,7 @@ class Registration:
 
     def _settle_invalid(self, row: _Row, reason: InvalidIdentifierError) -> None:
         self.invalid += 1
-        if self.invalid <= LOGGED_ROWS:
-            log.warning("Row %s cannot be an identifier and is recorded as invalid: %s", row.number, reason)
+        self._invalid_rows.add(row.number, f"cannot be an identifier and is recorded as invalid: {reason}")
         self._settle(row, Outcome.INVALID, None, [])
 
     def _is_first(self, row: _Row, identifier: Identifier) -> bool:
@@ -215,9 +215,8 @@ class Registration:
         except TermsError as error:
             doubts.append(f"it falls under {self.regulation}: {error}")
             regulation = None
-        self.doubtful += bool(doubts)
-        if doubts and self.doubtful <= LOGGED_ROWS:
-            log.warning("Row %s is not understood in full; %s", self.listed, "; ".join(doubts))
+        if doubts:
+            self._doubtful_rows.add(self.listed, f"is not understood in full; {'; '.join(doubts)}")
         return request_id, read_terms(received_at, regulation, self.now, self.regulation)
 
     def _settle(self, row: _Row, outcome: Outcome, identifier: Identifier | None, profile_ids: list[str]) -> None:

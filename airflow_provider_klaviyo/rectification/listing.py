@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 from airflow_provider_klaviyo.rectification.changes import NEW, Change, InvalidChangeError
 from airflow_provider_klaviyo.sources.errors import SourceError
 
 __all__ = ["Listing", "Takers", "Wish", "merge"]
-
-LOGGED_ROWS: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +38,7 @@ class Listing:
     duplicates: int = 0
     invalid: int = 0
     wishes: dict[Identifier, dict[Kind, Wish]] = field(default_factory=dict, repr=False)
+    _warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def identifiers(self, rows: Iterable[Change]) -> Iterator[Identifier]:
         """Read rows and yield whom they name, each once; those that cannot be meant are counted and logged by number.
@@ -52,7 +51,8 @@ class Listing:
             try:
                 whom, new = change.read()
             except InvalidChangeError as error:
-                self._note_invalid(error)
+                self.invalid += 1
+                self._warnings.add(self.listed, f"is counted as invalid: {error}")
                 continue
             wishes = {kind: Wish(self.listed, identifier) for kind, identifier in new.items()}
             # Two identifiers of one kind are two people; of two kinds they may be one, which the look-up tells.
@@ -63,13 +63,6 @@ class Listing:
                 yield whom
             else:
                 self.duplicates += 1
-
-    def _note_invalid(self, error: InvalidChangeError) -> None:
-        self.invalid += 1
-        if self.invalid <= LOGGED_ROWS:
-            log.warning("Row %s is counted as invalid: %s", self.listed, error)
-        elif self.invalid == LOGGED_ROWS + 1:
-            log.warning("More rows are invalid; they are counted, and no longer logged one by one")
 
 
 def merge(wishes: dict[Kind, Wish], more: Mapping[Kind, Wish]) -> None:

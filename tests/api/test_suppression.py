@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_klaviyo.api import suppression
+from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.endpoints import GET_SUPPRESSION_JOB
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
@@ -18,16 +19,23 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoUnavailableError,
 )
 from airflow_provider_klaviyo.api.suppression import (
+    SuppressionJob,
     get_suppression_job,
     job_request,
-    suppress,
     suppress_profiles,
     suppression_request,
+    until_complete,
 )
 from airflow_provider_klaviyo.api.wire import Answer, Request
 from airflow_provider_klaviyo.emulator import Emulator
 
 Run = Callable[..., Any]
+
+
+def suppress(emails: list[str]) -> Conversation[SuppressionJob]:
+    """Begin a job, and wait for it."""
+    made = yield from suppress_profiles(emails)
+    return (yield from until_complete(made))
 
 
 def job(status: object, job_id: object = "01JOB", **counts: object) -> Answer:
