@@ -78,6 +78,16 @@ def ledger_connection(request: pytest.FixtureRequest, quick_folder: Path, monkey
     return connection
 
 
+@pytest.fixture
+def url(ledger_connection: str) -> str:
+    """The same database, as SQLAlchemy writes it."""
+    connection = json.loads(ledger_connection)
+    if connection["conn_type"] == "sqlite":
+        return f"sqlite:///{connection['host']}"
+    address = f"{connection['login']}:{connection['password']}@{connection['host']}:{connection['port']}"
+    return f"postgresql://{address}/{connection['schema']}"
+
+
 @dataclass
 class Shop:
     """What a test needs to have people deleted, and to see what was written down about it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -52,15 +51,6 @@ def clocked(url: str, clock: ManualClock) -> Iterator[ClockedDatabase]:
     database.clock = clock
     yield database
     database.close()
-
-
-@pytest.fixture
-def url(ledger_connection: str) -> str:
-    connection = json.loads(ledger_connection)
-    if connection["conn_type"] == "sqlite":
-        return f"sqlite:///{connection['host']}"
-    address = f"{connection['login']}:{connection['password']}@{connection['host']}:{connection['port']}"
-    return f"postgresql://{address}/{connection['schema']}"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -84,15 +83,6 @@ def clock() -> Clock:
 def klaviyo() -> Iterator[Emulator]:
     with Emulator(limit_factor=1_000) as emulator:
         yield emulator
-
-
-@pytest.fixture
-def url(ledger_connection: str) -> str:
-    connection = json.loads(ledger_connection)
-    if connection["conn_type"] == "sqlite":
-        return f"sqlite:///{connection['host']}"
-    address = f"{connection['login']}:{connection['password']}@{connection['host']}:{connection['port']}"
-    return f"postgresql://{address}/{connection['schema']}"
 
 
 @pytest.fixture
