@@ -297,7 +297,7 @@ def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | Credential | 
         case Reserve(endpoint, slot):
             return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot)
         case Hold(endpoint, seconds, reason):
-            _log_wait(seconds, reason)
+            _log_wait(seconds, reason, "Keeping off for")
             paces.hold(settings.quota, endpoint.name, seconds)
         case Heed(endpoint, rate_limit):
             seconds = rate_limit.hold_seconds(settings.interval_seconds(endpoint))
@@ -308,7 +308,7 @@ def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | Credential | 
     return None
 
 
-def _log_wait(seconds: float, reason: str) -> None:
+def _log_wait(seconds: float, reason: str, words: str = "Waiting") -> None:
     """Say why nothing seems to happen."""
     if reason and seconds >= LOGGED_WAIT_SECONDS:
-        log.warning("Waiting %.0f s: %s", seconds, reason)
+        log.warning("%s %.0f s: %s", words, seconds, reason)

@@ -136,8 +136,9 @@ def exchange(
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
-    # Shorter than the longest turn that is waited for, so that not only the first of those behind a hold has one.
-    longest_hold_seconds = max(patience_seconds, LONGEST_PAUSE_SECONDS)
+    # Longer than the longest turn that is waited for: when one gives up, so do all others at once, rather than after a
+    # wait that cannot help. Not without end, since some server in between may have made the number up.
+    longest_hold_seconds = longest_turn_seconds + LONGEST_PAUSE_SECONDS
     try:
         while True:
             yield from turn(request.endpoint, longest_turn_seconds)

@@ -200,23 +200,31 @@ def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patie
         assert waited <= patience_seconds
 
 
-@pytest.mark.parametrize(("patience_seconds", "held_seconds"), [(0, 60), (10, 60), (600, 600)])
-def test_giving_up_keeps_everybody_off_too(stage: Any, patience_seconds: float, held_seconds: float) -> None:
+def test_when_one_gives_up_so_do_all_others_at_once(stage: Any) -> None:
     with pytest.raises(KlaviyoRateLimitError, match="due in 3,600 s"):
-        stage.play(exchange(REQUEST, patience_seconds=patience_seconds), [throttled("3600")])
+        stage.play(exchange(REQUEST), [throttled("3600")])
+    for _ in range(3):
+        with pytest.raises(KlaviyoRateLimitError, match=r"72\d s away"):
+            stage.play(exchange(REQUEST), [])
+    assert (len(stage.sent), sum(stage.slept)) == (1, pytest.approx(0, abs=1)), "nobody waits for what cannot help"
+
+
+def test_who_comes_minutes_after_somebody_gave_up_waits_and_asks_again(stage: Any) -> None:
+    with pytest.raises(KlaviyoRateLimitError, match="due in 36,000,000 s"):
+        stage.play(exchange(REQUEST), [throttled("36000000")])
+    stage.now += 120
     stage.play(exchange(REQUEST), [ACCEPTED])
     refused, accepted = stage.sent_at
-    assert accepted - refused == pytest.approx(held_seconds), "less than anybody here waits for a turn"
+    assert accepted - refused == pytest.approx(720)
 
 
-def test_all_who_come_after_somebody_gave_up_have_a_turn(stage: Any) -> None:
-    with pytest.raises(KlaviyoRateLimitError, match="due in 7,200 s"):
-        stage.play(exchange(REQUEST), [throttled("7200")])
-    talks = [exchange(REQUEST) for _ in range(50)]
-    for talk in talks:
+def test_all_behind_a_hold_that_is_waited_out_have_a_turn(stage: Any) -> None:
+    stage.play(exchange(REQUEST, patience_seconds=600), [throttled("600"), *[ACCEPTED] * 2])
+    stage.paces.hold("", PROFILE_DELETION.name, 600)
+    for _ in range(50):
+        talk = exchange(REQUEST)
         next(talk)
-        slot = stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS)
-        assert isinstance(talk.send(slot), Sleep)
+        assert isinstance(talk.send(stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS)), Sleep)
 
 
 def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:

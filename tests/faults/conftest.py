@@ -43,7 +43,7 @@ KEY = "a key that is long enough for a fingerprint"
 # Always the same: Airflow gets slower with every secret that it is to mask.
 API_KEY, ACCOUNT_ID = "pk_of_the_shop_with_faults", "Faults"
 MEMORY = Path("/dev/shm")
-DAY, PAUSE_SECONDS = 86_400.0, 3_600.0
+DAY, PAUSE_SECONDS, RETRY_SECONDS = 86_400.0, 3_600.0, 300.0
 # Less than the real one: who is told to call again at once would do so six hundred times.
 PATIENCE_SECONDS = 30.0
 # What a task may end in, other than success. Anything else is a defect, and fails the test that meets it.
@@ -159,6 +159,10 @@ class Shop:
     def keep_state(self, is_kept: bool) -> None:
         """Begin a new run of the task, on an Airflow with or without a task state store."""
         self.store = Store() if is_kept else None
+
+    def wait_for_a_retry(self) -> None:
+        """Let the time pass after which Airflow tries a task again, by default."""
+        self.clock.pass_by(RETRY_SECONDS)
 
     def plan(self) -> list[dict[str, Any]]:
         operator = DeletionPlanOperator(

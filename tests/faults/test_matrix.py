@@ -213,6 +213,7 @@ class Erasure:
         is_met = getattr(ENDINGS[row], column) != not_met and (fault, column) not in SHOWN_LATER
         assert emulator.faults[0]["struck"] or not is_met
         emulator.clear_faults()
+        self.shop.wait_for_a_retry()
 
     def ends(self, task: Callable[[], None], expected: Ending) -> None:
         """Run a task, and see that it ends as the table says."""
@@ -228,6 +229,7 @@ class Erasure:
             ending = self.ending_of(task)
             if ending is None:
                 return number
+            self.shop.wait_for_a_retry()
         raise AssertionError("not even the last try succeeded") from ending
 
     def ending_of(self, task: Callable[[], None]) -> Exception | None:

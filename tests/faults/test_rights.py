@@ -152,6 +152,7 @@ def test_it_is_done_or_says_why_and_then_it_is_done(office: Office, task: str, e
         office.check_no_half()
         office.check_others(list(office.asked.values()) if task == "see" else None)
     emulator.clear_faults()
+    office.shop.wait_for_a_retry()
     getattr(office, task)()
     getattr(office, f"check_{task}")()
 

@@ -419,7 +419,7 @@ def test_retries_do_not_have_everybody_refused(shop: Any, monkeypatch: pytest.Mo
 def fail_after_the_first(shop: Any, monkeypatch: pytest.MonkeyPatch, **fault: Any) -> None:
     """Lose the answer to one deletion, and let another fault be there from then on."""
 
-    def now(_seconds: float, reason: str) -> None:
+    def now(_seconds: float, reason: str, *_: str) -> None:
         if reason:
             shop.emulator.fault(endpoint="profile_deletion", **fault)
 
