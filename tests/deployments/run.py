@@ -63,10 +63,10 @@ class Run:
             seen.add(profile_id)
         return dict(repeated)
 
-    def tries_begun_anew(self, task_id: str) -> int:
-        """Return how many tries of a task's instances there were beyond the first of each."""
+    def tries(self, task_id: str) -> list[int]:
+        """Return how many tries each instance of a task took."""
         tasks = self.airflow.web.tasks(self.dag_id, self.run_id)
-        return sum(one["try_number"] - 1 for one in tasks if one["task_id"] == task_id)
+        return [one["try_number"] for one in tasks if one["task_id"] == task_id]
 
     def await_deletions(self, more: int) -> None:
         """Wait until so many more deletions were accepted than by now."""

@@ -28,11 +28,11 @@ STEP = 40
 
 @pytest.fixture
 def airflow(tmp_path: Path) -> Iterator[Deployment]:
-    """All processes of an Airflow, whose Klaviyo takes ten times as many calls.
+    """All processes of an Airflow, whose Klaviyo takes eight times as many calls.
 
     A deletion takes so long that it can be requested once more, and is counted, until whatever was killed is back.
     """
-    with Deployment(tmp_path, DAG, limit_factor=10, deletion_seconds=30) as airflow:
+    with Deployment(tmp_path, DAG, limit_factor=8, deletion_seconds=30) as airflow:
         yield airflow
 
 
@@ -48,7 +48,7 @@ def run(airflow: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
 if AIRFLOW_V_3_0_PLUS:
 
     def test_everyone_listed_is_deleted_once_whatever_is_killed(airflow: Deployment, run: Run) -> None:
-        run.begin(present=900, absent=60)
+        run.begin(present=940, absent=60)
         run.await_deletions(STEP)
         for kill in (kill_a_task, kill_a_worker, kill_the_scheduler, kill_postgresql, kill_klaviyo):
             kill(airflow, run)
@@ -56,10 +56,12 @@ if AIRFLOW_V_3_0_PLUS:
         kill_the_triggerer(airflow, run)
         run.end()
         assert_all_is_well(run)
-        repeated, tries = run.repeated(), run.tries_begun_anew("delete")
-        print(f"calls that were made twice: {repeated}; tries begun anew: {tries}")
-        # Each try that ends in the midst of a call may leave one that the next try makes again.
-        assert sum(repeated.values()) <= tries, repeated
+        repeated, tries = run.repeated(), run.tries("delete")
+        print(f"calls that were made twice: {repeated}; tries of each batch: {tries}")
+        # Each try but the last may end in the midst of a call, which the next try makes again. And Klaviyo may end in
+        # the midst of one call of each batch, which the same try makes again.
+        begun_anew, batches = sum(tries) - len(tries), len(tries)
+        assert sum(repeated.values()) <= begun_anew + batches, repeated
 
 else:
 
