@@ -234,9 +234,9 @@ class Deployment:
         except httpx.HTTPError:
             return  # Nobody knows. If that lasts, whatever is waited for fails, and the web server's log tells why.
         for name in COMPONENTS:
-            service = self.services[name]
-            seen_at = max(heartbeats.get(name, 0), service.started_at, self.database_started_at)
-            if now - seen_at > HUNG_SECONDS:
+            service, heartbeat = self.services[name], heartbeats.get(name, 0)
+            seen_at = max(heartbeat, service.started_at, self.database_started_at)
+            if now - seen_at > (HUNG_SECONDS if heartbeat > service.started_at else READY_SECONDS):
                 print(f"{name} hangs, and is started again:\n{service.describe()}", flush=True)
                 service.end()
                 service.start()
