@@ -294,8 +294,8 @@ def _pace(paces: Pacing, settings: Settings, step: Step) -> Slot | Credential | 
     match step:
         case Identify():
             return settings.credential
-        case Reserve(endpoint, slot):
-            return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot)
+        case Reserve(endpoint, slot, longest):
+            return paces.reserve(settings.quota, endpoint.name, settings.interval_seconds(endpoint), slot, longest)
         case Hold(endpoint, seconds, reason):
             _log_wait(seconds, reason, "Keeping off for")
             paces.hold(settings.quota, endpoint.name, seconds)

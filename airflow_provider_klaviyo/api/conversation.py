@@ -6,6 +6,7 @@ the blocking client and the asyncio client say the same things and differ in ``a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -46,10 +47,14 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Take a turn at an endpoint, or look again at one taken earlier; is sent a `Slot`."""
+    """Take a turn at an endpoint, or look again at one taken earlier; is sent a `Slot`.
+
+    A turn that is more than ``longest_seconds`` away is not taken.
+    """
 
     endpoint: Endpoint
     slot: Slot | None = None
+    longest_seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
 
     :raises KlaviyoRateLimitError: when it is further away than this.
     """
-    slot: Slot = yield Reserve(endpoint)
+    slot: Slot = yield Reserve(endpoint, None, longest_seconds)
     while slot.wait_seconds > 0:
         if slot.wait_seconds > longest_seconds:
             raise KlaviyoRateLimitError(
@@ -184,7 +189,7 @@ def turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
                 retry_after_seconds=slot.wait_seconds,
             )
         yield Sleep(slot.wait_seconds)
-        slot = yield Reserve(endpoint, slot)
+        slot = yield Reserve(endpoint, slot, longest_seconds)
 
 
 def _out_of_patience(error: KlaviyoUnavailableError, wait_seconds: float) -> KlaviyoUnavailableError:

@@ -83,15 +83,21 @@ class Slot:
     wait_seconds: float
 
 
-def reserve(pace: Pace, now: float, interval_seconds: float, slot: Slot | None = None) -> tuple[Pace, Slot]:
+def reserve(
+    pace: Pace, now: float, interval_seconds: float, slot: Slot | None = None, longest_seconds: float = math.inf
+) -> tuple[Pace, Slot]:
     """Return the pace after one more turn is taken, and that turn.
 
     :param slot: a turn reserved earlier. It is handed back, with what is left to wait, unless a hold has come
         between: then it is void and a new one is taken behind the hold.
+    :param longest_seconds: for how long it will be waited for. A turn further away is not taken: those who come again
+        and again meanwhile would push it ever further.
     """
     if slot is not None and slot.at >= pace.held_until:
         return pace, Slot(slot.at, max(0.0, slot.at - now))
     at = max(now, pace.next_at, pace.held_until)
+    if at - now > longest_seconds:
+        return pace, Slot(at, at - now)
     return replace(pace, next_at=at + interval_seconds), Slot(at, at - now)
 
 
@@ -105,8 +111,18 @@ def hold(pace: Pace, until: float) -> Pace:
 class Pacing(Protocol):
     """Hands out turns at the endpoints of accounts, to everything that shares a pace."""
 
-    def reserve(self, account: str, endpoint: str, interval_seconds: float, slot: Slot | None = None) -> Slot:
-        """Take the next turn at an endpoint of an account, or look again at one taken earlier."""
+    def reserve(
+        self,
+        account: str,
+        endpoint: str,
+        interval_seconds: float,
+        slot: Slot | None = None,
+        longest_seconds: float = math.inf,
+    ) -> Slot:
+        """Take the next turn at an endpoint of an account, or look again at one taken earlier.
+
+        A turn further away than ``longest_seconds`` is not taken.
+        """
 
     def hold(self, account: str, endpoint: str, seconds: float) -> None:
         """Keep everybody off an endpoint of an account for so long from now."""
@@ -123,12 +139,22 @@ class Paces:
         self._lock = threading.Lock()
         self._paces: dict[tuple[str, str], Pace] = {}
 
-    def reserve(self, account: str, endpoint: str, interval_seconds: float, slot: Slot | None = None) -> Slot:
-        """Take the next turn at an endpoint of an account, or look again at one taken earlier."""
+    def reserve(
+        self,
+        account: str,
+        endpoint: str,
+        interval_seconds: float,
+        slot: Slot | None = None,
+        longest_seconds: float = math.inf,
+    ) -> Slot:
+        """Take the next turn at an endpoint of an account, or look again at one taken earlier.
+
+        A turn further away than ``longest_seconds`` is not taken.
+        """
         with self._lock:
             now = self._clock()
             pace = self._paces.get((account, endpoint)) or Pace.starting(now, interval_seconds)
-            self._paces[account, endpoint], slot = reserve(pace, now, interval_seconds, slot)
+            self._paces[account, endpoint], slot = reserve(pace, now, interval_seconds, slot, longest_seconds)
             return slot
 
     def hold(self, account: str, endpoint: str, seconds: float) -> None:

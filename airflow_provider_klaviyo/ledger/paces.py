@@ -6,6 +6,7 @@ does not matter what the workers' clocks say.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -63,8 +64,18 @@ class LedgerPaces:
         self._lock = threading.Lock()
         self._locals: dict[tuple[str, str], _Local] = {}
 
-    def reserve(self, account: str, endpoint: str, interval_seconds: float, slot: Slot | None = None) -> Slot:
-        """Take the next turn at an endpoint of an account, or look again at one taken earlier."""
+    def reserve(
+        self,
+        account: str,
+        endpoint: str,
+        interval_seconds: float,
+        slot: Slot | None = None,
+        longest_seconds: float = math.inf,
+    ) -> Slot:
+        """Take the next turn at an endpoint of an account, or look again at one taken earlier.
+
+        A turn further away than ``longest_seconds`` is not taken.
+        """
         with self._lock:
             local = self._locals.setdefault((account, endpoint), _Local())
             if self._clock() - local.read_at >= SECONDS_AT_ONCE and (slot is not None or local.turns):
@@ -82,7 +93,9 @@ class LedgerPaces:
             most = min(MOST_AT_ONCE, int(SECONDS_AT_ONCE / interval_seconds))
             local.taken = max(1, min(most, 2 * local.taken if local.all_used else local.taken))
             local.all_used = True
-            self._change(account, endpoint, local, interval_seconds, _take(local.taken, interval_seconds))
+            self._change(
+                account, endpoint, local, interval_seconds, _take(local.taken, interval_seconds, longest_seconds)
+            )
             return self._slot(local, local.turns.popleft())
 
     def hold(self, account: str, endpoint: str, seconds: float) -> None:
@@ -150,12 +163,15 @@ def _read(pace: Pace, _: float) -> tuple[Pace, list[float]]:
     return pace, []
 
 
-def _take(number: int, interval_seconds: float) -> Callable[[Pace, float], tuple[Pace, list[float]]]:
-    """Return the change that takes the next turns."""
+def _take(
+    number: int, interval_seconds: float, longest_seconds: float
+) -> Callable[[Pace, float], tuple[Pace, list[float]]]:
+    """Return the change that takes the next turns; the first one is named even where it is too far away to be taken."""
 
     def take(pace: Pace, now: float) -> tuple[Pace, list[float]]:
-        turns = []
-        for _ in range(number):
+        pace, slot = reserve(pace, now, interval_seconds, None, longest_seconds)
+        turns = [slot.at]
+        while len(turns) < number and slot.wait_seconds <= longest_seconds:
             pace, slot = reserve(pace, now, interval_seconds)
             turns.append(slot.at)
         return pace, turns

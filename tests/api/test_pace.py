@@ -118,6 +118,16 @@ def test_nobody_has_a_turn_during_a_hold(holds: list[tuple[float, float]], inter
         assert again.at >= end
 
 
+def test_who_will_not_wait_so_long_keeps_nobody_from_their_turn() -> None:
+    pace = hold(Pace(next_at=0), until=100)
+    for now in range(40):
+        unchanged, slot = reserve(pace, now, interval_seconds=1, longest_seconds=60)
+        assert unchanged == pace
+        assert slot == Slot(100, 100 - now)
+    taken, slot = reserve(pace, now=40, interval_seconds=1, longest_seconds=60)
+    assert (taken.next_at, slot) == (101, Slot(100, 60))
+
+
 def test_turns_are_one_interval_apart() -> None:
     paces = Paces(lambda: 0.0)
     turns = [paces.reserve("", "", 2.0).at for _ in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -58,7 +59,14 @@ class Clock:
 class AtOnce:
     """A pace at which every turn is now."""
 
-    def reserve(self, account: str, endpoint: str, interval_seconds: float, slot: Slot | None = None) -> Slot:
+    def reserve(
+        self,
+        account: str,
+        endpoint: str,
+        interval_seconds: float,
+        slot: Slot | None = None,
+        longest_seconds: float = math.inf,
+    ) -> Slot:
         return Slot(0, 0)
 
     def hold(self, account: str, endpoint: str, seconds: float) -> None:
