@@ -185,7 +185,8 @@ def turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
     while slot.wait_seconds > 0:
         if slot.wait_seconds > longest_seconds:
             raise KlaviyoRateLimitError(
-                f"the next turn at {endpoint} is {slot.wait_seconds:,.0f} s away, longer than this call may wait",
+                f"the next turn at {endpoint} is {slot.wait_seconds:,.0f} s away, longer than this call may wait: "
+                "Klaviyo has refused others for so long, or too many are waiting",
                 retry_after_seconds=slot.wait_seconds,
             )
         yield Sleep(slot.wait_seconds)
