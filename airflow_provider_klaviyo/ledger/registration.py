@@ -72,7 +72,6 @@ class Registration:
     readable: int = 0
     duplicates: int = 0
     known: int = 0
-    invalid: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     waiting: dict[Identifier, list[_Row]] = field(default_factory=dict, repr=False)
     unsaved: dict[str, list[str | None]] = field(default_factory=dict, repr=False)
@@ -184,7 +183,6 @@ class Registration:
         return record.outcome is Outcome.PLANNED or (record.outcome is Outcome.REQUESTED and is_recent)
 
     def _settle_invalid(self, row: _Row, reason: InvalidIdentifierError) -> None:
-        self.invalid += 1
         self._invalid_rows.add(row.number, f"cannot be an identifier and is recorded as invalid: {reason}")
         self._settle(row, Outcome.INVALID, None, [])
 

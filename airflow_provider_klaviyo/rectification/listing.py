@@ -36,9 +36,8 @@ class Listing:
 
     listed: int = 0
     duplicates: int = 0
-    invalid: int = 0
     wishes: dict[Identifier, dict[Kind, Wish]] = field(default_factory=dict, repr=False)
-    _warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
+    invalid: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def identifiers(self, rows: Iterable[Change]) -> Iterator[Identifier]:
         """Read rows and yield whom they name, each once; those that cannot be meant are counted and logged by number.
@@ -51,8 +50,7 @@ class Listing:
             try:
                 whom, new = change.read()
             except InvalidChangeError as error:
-                self.invalid += 1
-                self._warnings.add(self.listed, f"is counted as invalid: {error}")
+                self.invalid.add(self.listed, f"is counted as invalid: {error}")
                 continue
             wishes = {kind: Wish(self.listed, identifier) for kind, identifier in new.items()}
             # Two identifiers of one kind are two people; of two kinds they may be one, which the look-up tells.

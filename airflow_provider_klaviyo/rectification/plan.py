@@ -45,7 +45,7 @@ class Plan:
         :param rectified: what became of each profile for which something was sent; None when nothing was.
         """
         to_send = {correction.profile_id for correction in self.corrections}
-        outcomes = self.outcomes + Counter({Outcome.INVALID: self.listing.invalid})
+        outcomes = self.outcomes + Counter({Outcome.INVALID: self.listing.invalid.rows})
         for profile in self.matches.values():
             if profile.id not in to_send:
                 outcomes[Outcome.UNCHANGED] += 1
@@ -89,7 +89,7 @@ def make_plan(rows: Iterable[Change], client: KlaviyoClient, *, max_profiles: in
                 f"not, look for the join that lists too many: {plan.listing.listed:,} rows were read so far"
             )
     plan.corrections = _corrections(plan, found)
-    if 0 < plan.listing.listed == plan.listing.invalid:
+    if 0 < plan.listing.listed == plan.listing.invalid.rows:
         log.error("None of the %s rows can be meant: are they the right columns?", f"{plan.listing.listed:,}")
     return plan
 

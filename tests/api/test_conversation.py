@@ -221,7 +221,6 @@ def test_who_comes_minutes_after_somebody_gave_up_waits_and_asks_again(stage: An
 
 
 def test_all_behind_a_hold_that_is_waited_out_have_a_turn(stage: Any) -> None:
-    stage.play(exchange(REQUEST, patience_seconds=600), [throttled("600"), *[ACCEPTED] * 2])
     stage.paces.hold("", PROFILE_DELETION.name, 600)
     for _ in range(50):
         talk = exchange(REQUEST)

@@ -298,7 +298,8 @@ def erasure(
     with shops(**emulator_options) as shop, caplog.at_level("INFO"):
         erasure = Erasure(shop)
         yield erasure
-        erasure.check_nobody_is_told_of("".join([*capfd.readouterr(), *map(str, caplog.get_records("call"))]))
+        logged = map(caplog.handler.format, caplog.get_records("call"))
+        erasure.check_nobody_is_told_of("".join([*capfd.readouterr(), *logged]))
         erasure.check_nobody_is_told_of(json.dumps([erasure.batches, erasure.result]))
 
 
