@@ -37,6 +37,10 @@ class Progress:
             self._logged = now
             log.info("%s", self.describe())
 
+    def extend(self, number: int) -> None:
+        """Expect so many more."""
+        self._total = number if self._total is None else self._total + number
+
     def describe(self) -> str:
         """Return how far the job is, in words."""
         seconds = self._clock() - self._started

@@ -78,6 +78,16 @@ class Database:
         """Return what the database's own clock says, in seconds since 1970. All workers see the same one."""
         return float(connection.execute(text(f"SELECT {CLOCKS[self.kind]}")).scalar_one())
 
+    def lock(self, connection: Connection, name: str) -> None:
+        """Keep every other transaction that asks for the same name waiting until this one ends.
+
+        It must come first in the transaction: SQLite has one lock for the whole database.
+        """
+        if self.kind == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
     def insert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows of the same columns.
 

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, Self
 
 from sqlalchemy import bindparam, func, select
@@ -18,14 +18,29 @@ from airflow_provider_klaviyo.deletion.outcomes import Outcome, overall
 from airflow_provider_klaviyo.ledger.database import Database
 from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupError
 from airflow_provider_klaviyo.ledger.paces import LedgerPaces
+from airflow_provider_klaviyo.ledger.sealing import Sealer
 from airflow_provider_klaviyo.ledger.tables import accounts, events, plans, requests
 
-__all__ = ["HELD", "READY", "REGISTERING", "WITHDRAWN", "BatchReference", "Ledger", "RequestRow", "plan_ids_of"]
+__all__ = [
+    "AGAIN",
+    "HELD",
+    "LONGEST_DELETION",
+    "READY",
+    "REGISTERING",
+    "WITHDRAWN",
+    "BatchReference",
+    "Ledger",
+    "RequestRow",
+    "plan_ids_of",
+]
 
 REGISTERING: Final = "registering"
 HELD: Final = "held"
 READY: Final = "ready"
 WITHDRAWN: Final = "withdrawn"
+# A deletion that Klaviyo has accepted so long ago and not carried out is requested again.
+LONGEST_DELETION: Final = timedelta(days=14)
+AGAIN: Final = (Outcome.INVALID, Outcome.REFUSED, Outcome.HELD)
 log = logging.getLogger(__name__)
 
 FORM_OF_PLAN_ID: Final = re.compile("[0-9a-f]{32}")
@@ -111,6 +126,7 @@ class Ledger:
         self.account_id = account_id
         self.keys = keys
         self.key_id = keys.ids[0]
+        self.sealer = Sealer(keys)
         self.actor = actor[:1_000]
         self.paces = LedgerPaces(database)
         self._check_key()
@@ -180,9 +196,11 @@ class Ledger:
                 "after it"
             )
         if state == HELD:
+            held = (plans.c.plan_id == plan_id, plans.c.state == HELD)
+            # Those it matches were approved, and no more: a moved identifier may replace a profile, not add some.
+            values = {"state": READY, "touched_at": _now(), "max_profiles": plans.c.profiles}
             with self.database.begin() as connection:
-                held = (plans.c.plan_id == plan_id, plans.c.state == HELD)
-                if connection.execute(plans.update().where(*held).values(state=READY, touched_at=_now())).rowcount:
+                if connection.execute(plans.update().where(*held).values(**values)).rowcount:
                     self.note(connection, plan_id, "released")
 
     def batches_of(self, plan_id: str) -> list[BatchReference]:
@@ -203,12 +221,7 @@ class Ledger:
         query = (
             select(requests.c.plan_id, requests.c.batch, size)
             .join(plans, plans.c.plan_id == requests.c.plan_id)
-            .where(
-                requests.c.account_id == self.account_id,
-                requests.c.outcome == Outcome.PLANNED.value,
-                plans.c.state == READY,
-                plans.c.plan_id != but,
-            )
+            .where(*self._is_left_over(but))
             .group_by(requests.c.plan_id, requests.c.batch)
             .order_by(func.min(requests.c.due_at), requests.c.plan_id, requests.c.batch)
             .limit(most)
@@ -216,8 +229,29 @@ class Ledger:
         with self.database.begin() as connection:
             return [BatchReference(plan_id, batch, number) for plan_id, batch, number in connection.execute(query)]
 
+    def left_over(self, *, but: str) -> int:
+        """Return how many profiles other plans that may be worked off have left to be deleted."""
+        query = (
+            select(func.count(requests.c.profile_id.distinct()))
+            .join(plans, plans.c.plan_id == requests.c.plan_id)
+            .where(*self._is_left_over(but))
+        )
+        with self.database.begin() as connection:
+            number: int = connection.execute(query).scalar_one()
+        return number
+
+    def _is_left_over(self, but: str) -> tuple[ColumnElement[bool], ...]:
+        return (
+            requests.c.account_id == self.account_id,
+            requests.c.outcome == Outcome.PLANNED.value,
+            plans.c.state == READY,
+            plans.c.plan_id != but,
+        )
+
     def counts(self, plan_ids: Iterable[str], batch: int | None = None) -> dict[str, int]:
         """Return how many identifiers of some plans have which outcome; zeros included.
+
+        An identifier that an earlier plan found invalid, refused or held, and this one again, counts here too.
 
         :param batch: of only this batch.
         """
@@ -237,6 +271,7 @@ class Ledger:
         )
         if batch is not None:
             several = several.where(requests.c.number.in_(first))
+        again = select(*(func.sum(plans.c[f"{outcome}_again"]) for outcome in AGAIN)).where(plans.c.plan_id.in_(ids))
         counts = dict.fromkeys(Outcome, 0)
         parts: dict[tuple[str, int], list[Outcome]] = {}
         with self.database.begin() as connection:
@@ -244,6 +279,8 @@ class Ledger:
                 counts[Outcome(name)] += number
             for plan_id, number, name in connection.execute(several):
                 parts.setdefault((plan_id, number), []).append(Outcome(name))
+            for outcome, number in zip(AGAIN, connection.execute(again).one(), strict=True):
+                counts[outcome] += (number or 0) if batch is None else 0
         for outcomes in parts.values():
             counts[overall(outcomes)] += 1
         return {outcome.value: number for outcome, number in counts.items()}

@@ -21,16 +21,17 @@ from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
 from airflow_provider_klaviyo.ledger.contents import contents_of
 from airflow_provider_klaviyo.ledger.database import any_of
-from airflow_provider_klaviyo.ledger.errors import LedgerError
+from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError
 from airflow_provider_klaviyo.ledger.ledger import HELD, READY, REGISTERING, WITHDRAWN, Ledger
 from airflow_provider_klaviyo.ledger.registration import Registration, given_up
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
-__all__ = ["Rules", "register_plan", "withdraw_plan"]
+__all__ = ["LEFTOVERS", "Rules", "Withdrawal", "check_leftovers", "register_plan", "withdraw_plan"]
 
 IDS_AT_ONCE: Final = 1_000
 PROFILES_AT_ONCE: Final = 50_000
 ABANDONED: Final = timedelta(days=1)
+LEFTOVERS: Final = ("listed", "all", "none")
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,10 @@ class Rules:
     :param max_profiles_per_identifier: an identifier that matches more is held back; None for no limit.
     :param batch_size: profiles a batch.
     :param most_batches: rather than more of them, batches become larger.
+    :param leftovers: people of other plans that are planned and not done: ``listed`` plans those that this list names
+        too, ``none`` leaves all to their plans, ``all`` does too and counts them against `max_profiles`, because
+        their batches are handed out with this plan's.
+    :param absent_looks: looks that must agree before somebody is ``absent``: 1 or 2.
     """
 
     regulation: str = "gdpr"
@@ -51,6 +56,8 @@ class Rules:
     max_profiles_per_identifier: int | None = 5
     batch_size: int = 500
     most_batches: int = 1_024
+    leftovers: str = "listed"
+    absent_looks: int = 2
 
 
 def register_plan(
@@ -72,6 +79,7 @@ def register_plan(
     :param recipe: a digest of all that the task was told.
     :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
+    check_leftovers(rules.leftovers)
     earlier = _made_before(ledger, origin, recipe)
     if earlier is not None:
         with closing(read()) as entries, _undisturbed():
@@ -100,9 +108,15 @@ def _register(
         row = {"plan_id": plan_id, "account_id": ledger.account_id, "actor": ledger.actor, "state": REGISTERING}
         connection.execute(plans.insert(), row | dict(made_by) | {"began_at": now, "touched_at": now})
     try:
-        registration = Registration(ledger, plan_id, rules.regulation, now)
-        identifiers = registration.identifiers(entries)
-        for resolved in resolve(identifiers, client, max_profiles_per_identifier=rules.max_profiles_per_identifier):
+        registration = Registration(ledger, plan_id, rules.regulation, now, plans_leftovers=rules.leftovers == "listed")
+        looked_up = resolve(
+            registration.identifiers(entries),
+            client,
+            max_profiles_per_identifier=rules.max_profiles_per_identifier,
+            absent_looks=rules.absent_looks,
+            is_absence_known=registration.is_absence_known,
+        )
+        for resolved in looked_up:
             registration.settle(resolved)
         registration.flush()
         _finish(ledger, registration, rules)
@@ -119,7 +133,12 @@ def _register(
 
 def _made_before(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | None:
     """Return the plan that just this task has made before, if it may be worked off."""
-    same = (plans.c.origin == origin, plans.c.recipe == recipe, plans.c.state == READY)
+    same = (
+        plans.c.account_id == ledger.account_id,
+        plans.c.origin == origin,
+        plans.c.recipe == recipe,
+        plans.c.state == READY,
+    )
     with ledger.database.begin() as connection:
         found = connection.execute(plans.select().where(*same)).mappings().first()
     return dict(found) if found is not None else None
@@ -128,7 +147,8 @@ def _made_before(ledger: Ledger, origin: str, recipe: str) -> dict[str, Any] | N
 def _clear_the_way(ledger: Ledger, origin: str) -> None:
     """Put away what this task has made before that does not hold any more, and what killed ones have left."""
     is_left = and_(plans.c.state == REGISTERING, plans.c.touched_at < datetime.now(UTC) - ABANDONED)
-    query = plans.select().where(or_(plans.c.origin == origin, is_left), plans.c.state != WITHDRAWN)
+    is_ours = (plans.c.account_id == ledger.account_id, or_(plans.c.origin == origin, is_left))
+    query = plans.select().where(*is_ours, plans.c.state != WITHDRAWN)
     with ledger.database.begin() as connection:
         found = connection.execute(query).mappings().all()
     for plan in found:
@@ -138,15 +158,65 @@ def _clear_the_way(ledger: Ledger, origin: str) -> None:
             withdraw_plan(ledger, plan["plan_id"])
 
 
-def withdraw_plan(ledger: Ledger, plan_id: str) -> None:
-    """Let nobody be deleted any more who only this plan lists. Whom a worker has asked for already is gone."""
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a withdrawal has stopped.
+
+    :param actor: the DAG, run and task that made the plan.
+    :param unsent: identifiers whose deletion had not been requested, and is not any more.
+    :param in_doubt: identifiers whose deletion was being requested; nobody knows yet whether Klaviyo accepted it, so
+        that they are watched.
+    """
+
+    plan_id: str
+    actor: str
+    unsent: int
+    in_doubt: int
+
+
+def withdraw_plan(ledger: Ledger, plan_id: str) -> Withdrawal:
+    """Stop a plan: nobody is deleted any more who only this plan lists; a call that waits for its turn is not sent.
+
+    A deletion whose request is under way is watched until it is known what became of it. To withdraw a plan once more
+    changes nothing.
+
+    :raises LedgerSetupError: when this account has no such plan, or it is still being made.
+    """
+    plan = ledger.plan(plan_id)
+    if plan["state"] == REGISTERING:
+        raise LedgerSetupError(f"plan {plan_id} is still being made: stop its task first")
+    now = datetime.now(UTC)
+    planned = (requests.c.plan_id == plan_id, requests.c.outcome == Outcome.PLANNED.value)
+    held = {"outcome": Outcome.HELD.value, "outcome_at": now, "identifier": None}
+    watched = {"outcome": Outcome.REQUESTED.value, "outcome_at": now, "in_doubt": 1}
     with ledger.database.begin() as connection:
-        connection.execute(plans.update().where(plans.c.plan_id == plan_id).values(state=WITHDRAWN))
-        planned = (requests.c.plan_id == plan_id, requests.c.outcome == Outcome.PLANNED.value)
-        values = {"outcome": Outcome.HELD.value, "outcome_at": datetime.now(UTC), "identifier": None}
-        number = connection.execute(requests.update().where(*planned).values(**values)).rowcount
-        ledger.note(connection, plan_id, "withdrawn")
-    log.warning("Plan %s is withdrawn; %s requests in it had not been made", plan_id, f"{number:,}")
+        state = plans.update().where(plans.c.plan_id == plan_id, plans.c.state != WITHDRAWN)
+        is_first = connection.execute(state.values(state=WITHDRAWN, touched_at=now)).rowcount == 1
+        unsent = requests.update().where(*planned, requests.c.claimed_at.is_(None))
+        number = connection.execute(unsent.values(**held)).rowcount
+        # A worker may be at these: it stops before its next send, and says what became of the last.
+        in_doubt = connection.execute(requests.update().where(*planned).values(**watched)).rowcount
+        if is_first:
+            ledger.note(connection, plan_id, "withdrawn")
+    log.warning(
+        "Plan %s of %s is withdrawn%s: %s requests had not been sent, and are not any more; %s were being sent, and "
+        "are watched",
+        plan_id,
+        plan["actor"],
+        "" if is_first else " already",
+        f"{number:,}",
+        f"{in_doubt:,}",
+    )
+    return Withdrawal(plan_id, plan["actor"], number, in_doubt)
+
+
+def check_leftovers(leftovers: object) -> None:
+    """Refuse what is not one of the ways to treat people whom other plans have left.
+
+    :raises ValueError: naming them.
+    """
+    if leftovers not in LEFTOVERS:
+        raise ValueError(f"leftovers must be one of {', '.join(LEFTOVERS)}, not {leftovers!r}")
 
 
 def _discard(ledger: Ledger, plan_id: str) -> None:
@@ -173,7 +243,10 @@ def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
             "Batches hold %s profiles, not %s: a task maps to %s at most", size, rules.batch_size, rules.most_batches
         )
     _divide(ledger, plan_id, size)
-    is_held = rules.max_profiles is not None and profiles > rules.max_profiles
+    left_over = ledger.left_over(but=plan_id) if rules.leftovers == "all" else 0
+    is_held = rules.max_profiles is not None and profiles + left_over > rules.max_profiles
+    if is_held and left_over:
+        log.error("With the %s profiles that other plans have left, there are more than max_profiles", left_over)
     values = {
         "state": HELD if is_held else READY,
         "touched_at": datetime.now(UTC),
@@ -184,6 +257,9 @@ def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
         "profiles": profiles,
         "batch_size": size,
         "batches": math.ceil(profiles / size),
+        "max_profiles": rules.max_profiles,
+        "max_profiles_per_identifier": rules.max_profiles_per_identifier,
+        **{f"{outcome}_again": number for outcome, number in registration.again.items()},
     }
     with ledger.database.begin() as connection:
         mine = plans.update().where(plans.c.plan_id == plan_id, plans.c.state == REGISTERING)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -23,14 +23,13 @@ from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_term
 from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
-from airflow_provider_klaviyo.ledger.ledger import READY, REGISTERING, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.ledger import AGAIN, HELD, LONGEST_DELETION, READY, REGISTERING, WITHDRAWN, Ledger
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
 __all__ = ["Registration", "given_up"]
 
 ROWS_AT_ONCE: Final = 1_000
-# A deletion that Klaviyo has accepted so long ago and not carried out is asked for again.
-LONGEST_DELETION: Final = timedelta(days=14)
+GONE: Final = (Outcome.ABSENT, Outcome.CONFIRMED)
 SETTLED: Final = (Outcome.CONFIRMED, Outcome.REAPPEARED, Outcome.ABSENT, Outcome.REQUESTED)
 
 log = logging.getLogger(__name__)
@@ -53,12 +52,17 @@ class _Record(NamedTuple):
     request_id: str | None
     outcome: Outcome
     outcome_at: datetime
+    received_at: datetime
+    in_doubt: int
 
 
 @dataclass(slots=True)
 class Registration:
     """Takes rows in, and puts them into the ledger when it is known what they come to.
 
+    :param plans_leftovers: whether people whom another plan has planned, and not done, are planned here too.
+    :param left_over: of them, so many are listed here.
+    :param again: how many identifiers are invalid, refused or held as in an earlier plan, which has their rows.
     :param waiting: rows of each identifier that is being looked up.
     :param unsaved: fingerprints of rows that are not in the ledger yet, with the source's own request ids.
     :param rows: to be written next.
@@ -68,22 +72,25 @@ class Registration:
     plan_id: str
     regulation: str
     now: datetime
+    plans_leftovers: bool = True
+    left_over: int = 0
     listed: int = 0
     readable: int = 0
     duplicates: int = 0
     known: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    again: Counter[Outcome] = field(default_factory=Counter)
     waiting: dict[Identifier, list[_Row]] = field(default_factory=dict, repr=False)
     unsaved: dict[str, list[str | None]] = field(default_factory=dict, repr=False)
     rows: list[dict[str, Any]] = field(default_factory=list, repr=False)
     contents: Contents = field(default_factory=Contents)
     usual_terms: Terms = field(init=False)
-    counting: dict[str, bool] = field(init=False)
+    states: dict[str, str | None] = field(init=False)
     _invalid_rows: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
     _doubtful_rows: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def __post_init__(self) -> None:
-        self.counting = {self.plan_id: True}
+        self.states = {self.plan_id: REGISTERING}
         self.usual_terms = read_terms(None, None, self.now, self.regulation)
 
     def identifiers(self, entries: Iterable[Entry]) -> Iterator[Identifier]:
@@ -111,6 +118,10 @@ class Registration:
         for row in self.waiting.pop(resolved.identifier):
             self._settle(row, resolved.outcome, resolved.identifier, [one.id for one in resolved.profiles])
 
+    def is_absence_known(self, identifier: Identifier) -> bool:
+        """Tell whether an earlier plan has found the same person absent, or gone, so that one more look agrees."""
+        return all(not row.settled_as.isdisjoint(GONE) for row in self.waiting.get(identifier, ()))
+
     def flush(self) -> None:
         """Write the rows that have come together.
 
@@ -137,24 +148,32 @@ class Registration:
         Asked by the fingerprint alone: a condition more, and a database may well choose the wrong index.
         """
         is_any, parameters = any_of(self.ledger.database, requests.c.fingerprint, fingerprints)
-        columns = (requests.c.plan_id, requests.c.request_id, requests.c.outcome, requests.c.outcome_at)
+        columns = (
+            requests.c.plan_id,
+            requests.c.request_id,
+            requests.c.outcome,
+            requests.c.outcome_at,
+            requests.c.received_at,
+            requests.c.in_doubt,
+        )
         query = select(requests.c.fingerprint, *columns).where(is_any)
         with self.ledger.database.begin() as connection:
             found = connection.execute(query, parameters).all()
-            self._learn_of_plans({row.plan_id for row in found} - set(self.counting), connection)
+            self._learn_of_plans({row.plan_id for row in found} - set(self.states), connection)
         records: dict[str, list[_Record]] = {}
-        for fingerprint, plan_id, request_id, outcome, at in found:
-            if self.counting[plan_id]:
-                records.setdefault(fingerprint, []).append(_Record(plan_id, request_id, Outcome(outcome), at))
+        for fingerprint, plan_id, request_id, outcome, at, received_at, in_doubt in found:
+            if self.states[plan_id] is not None:
+                record = _Record(plan_id, request_id, Outcome(outcome), at, received_at, in_doubt)
+                records.setdefault(fingerprint, []).append(record)
         return records
 
     def _learn_of_plans(self, plan_ids: set[str], connection: Connection) -> None:
-        """Note which of these plans count: those of the same account that are not held, and came to their end."""
+        """Note the states of these plans; None for those of another account, and for those that are being made."""
         if plan_ids:
-            of_account = (plans.c.account_id == self.ledger.account_id, plans.c.state.in_([READY, WITHDRAWN]))
-            query = select(plans.c.plan_id).where(plans.c.plan_id.in_(plan_ids), *of_account)
-            count = set(connection.execute(query).scalars())
-            self.counting |= {plan_id: plan_id in count for plan_id in plan_ids}
+            of_account = (plans.c.account_id == self.ledger.account_id, plans.c.state != REGISTERING)
+            query = select(plans.c.plan_id, plans.c.state).where(plans.c.plan_id.in_(plan_ids), *of_account)
+            known = {plan_id: state for plan_id, state in connection.execute(query)}
+            self.states |= {plan_id: known.get(plan_id) for plan_id in plan_ids}
 
     def _new(self, entry: Entry, fingerprint: str, records: list[_Record]) -> _Row | None:
         """Return a row that is to be worked on; None for one that is listed twice, or is in work already."""
@@ -172,15 +191,28 @@ class Registration:
             for record in records
             if record.plan_id != self.plan_id and (request_id is None or record.request_id == request_id)
         ]
-        if any(map(self._is_in_work, same)):
+        counting = [record for record in same if self.states[record.plan_id] != HELD]
+        if any(map(self._is_in_work, counting)):
             self.known += 1
             return None
+        self.left_over += any(record.outcome is Outcome.PLANNED for record in counting)
         self.unsaved.setdefault(fingerprint, []).append(request_id)
-        return _Row(self.listed, fingerprint, request_id, terms, frozenset(record.outcome for record in same))
+        if entry.received_at is None:
+            terms = self._inherited(terms, entry, same)
+        return _Row(self.listed, fingerprint, request_id, terms, frozenset(record.outcome for record in counting))
 
     def _is_in_work(self, record: _Record) -> bool:
+        if record.outcome is Outcome.PLANNED:
+            return not self.plans_leftovers
         is_recent = self.now - record.outcome_at < LONGEST_DELETION
-        return record.outcome is Outcome.PLANNED or (record.outcome is Outcome.REQUESTED and is_recent)
+        return record.outcome is Outcome.REQUESTED and is_recent and not record.in_doubt
+
+    def _inherited(self, terms: Terms, entry: Entry, records: Iterable[_Record]) -> Terms:
+        """Return terms that count from when an open request was first planned, where the source names no date."""
+        received = [record.received_at for record in records if record.outcome is Outcome.PLANNED]
+        if not received or min(received) >= terms.received_at:
+            return terms
+        return read_terms(min(received), terms.regulation, self.now, self.regulation)
 
     def _settle_invalid(self, row: _Row, reason: InvalidIdentifierError) -> None:
         self._invalid_rows.add(row.number, f"cannot be an identifier and is recorded as invalid: {reason}")
@@ -219,8 +251,11 @@ class Registration:
 
     def _settle(self, row: _Row, outcome: Outcome, identifier: Identifier | None, profile_ids: list[str]) -> None:
         was_gone = outcome is Outcome.ABSENT and not row.settled_as.isdisjoint(SETTLED)
-        if was_gone or outcome in row.settled_as:
-            self.known += 1
+        if was_gone or (outcome in row.settled_as and outcome is not Outcome.PLANNED):
+            if outcome in AGAIN:
+                self.again[outcome] += 1
+            else:
+                self.known += 1
             self._saved(row.fingerprint, row.request_id)
             return
         self.outcomes[outcome] += 1
@@ -233,7 +268,7 @@ class Registration:
             "kind": identifier.kind.value if identifier is not None else None,
             "fingerprint": row.fingerprint,
             "key_id": self.ledger.key_id,
-            "identifier": identifier.spellings[-1] if identifier is not None and outcome is Outcome.PLANNED else None,
+            "identifier": self._sealed(identifier, row.fingerprint) if outcome is Outcome.PLANNED else None,
             "request_id": row.request_id,
             "received_at": row.terms.received_at,
             "regulation": row.terms.regulation,
@@ -245,6 +280,9 @@ class Registration:
         self.rows.append(row_of_request)
         for part, profile_id in enumerate(profile_ids[1:], start=1):
             self.rows.append(row_of_request | {"part": part, "profile_id": profile_id})
+
+    def _sealed(self, identifier: Identifier | None, fingerprint: str) -> str | None:
+        return None if identifier is None else self.ledger.sealer.seal(identifier.spellings[-1], fingerprint)
 
     def _saved(self, fingerprint: str, request_id: str | None) -> None:
         """Forget a row that the ledger knows now."""

@@ -20,9 +20,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["SCHEMA_VERSION", "accounts", "events", "metadata", "paces", "plans", "requests", "tokens", "versions"]
+__all__ = ["OPEN", "SCHEMA_VERSION", "accounts", "events", "metadata", "paces", "plans", "requests", "tokens", "versions"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 metadata = MetaData()
 
@@ -81,8 +81,16 @@ plans = Table(
     Column("profiles", Integer, nullable=False, default=0),
     Column("batch_size", Integer, nullable=False, default=0),
     Column("batches", Integer, nullable=False, default=0),
+    Column("max_profiles", Integer),
+    Column("max_profiles_per_identifier", Integer),
+    Column("invalid_again", Integer, nullable=False, default=0),
+    Column("refused_again", Integer, nullable=False, default=0),
+    Column("held_again", Integer, nullable=False, default=0),
 )
-"""What was listed at once, by one task of one DAG run. Its requests count once it is ``ready``."""
+"""What was listed at once, by one task of one DAG run. Its requests count once it is ``ready``.
+
+``invalid_again``, ``refused_again`` and ``held_again`` count listed identifiers of which an earlier plan has the row.
+"""
 
 requests = Table(
     "klaviyo_requests",
@@ -106,12 +114,14 @@ requests = Table(
     Column("outcome_at", UTCDateTime, nullable=False),
     Column("claimed_by", ACTOR),
     Column("claimed_at", UTCDateTime),
+    Column("in_doubt", Integer, nullable=False, server_default="0"),
     Column("checked_at", UTCDateTime),
     Index("klaviyo_requests_fingerprint", "fingerprint"),
 )
 """What each row of a plan asked for, and what became of it: one row for each profile that an identifier matches.
 
-``number`` is the row's place in the source. ``identifier`` is wiped as soon as the outcome is final.
+``number`` is the row's place in the source. ``identifier`` is encrypted, and wiped as soon as the outcome is final.
+``in_doubt`` is 1 for a deletion that Klaviyo may have accepted, or not: it is watched, and may be requested again.
 """
 
 
@@ -122,7 +132,7 @@ def _index_of_some(name: str, condition: ColumnElement[bool], *columns: Column[A
 
 _index_of_some("klaviyo_requests_open", requests.c.outcome.in_(OPEN), requests.c.plan_id, requests.c.batch)
 _index_of_some(
-    "klaviyo_requests_profile", requests.c.profile_id.is_not(None), requests.c.plan_id, requests.c.profile_id
+    "klaviyo_requests_profile", requests.c.profile_id.is_not(None), requests.c.profile_id, requests.c.plan_id
 )
 
 events = Table(
