@@ -43,6 +43,21 @@ def _add_profiles(controls: Controls, body: dict[str, Any], _query: dict[str, st
     return {"profile_ids": controls.add_profiles(body["profiles"], body.get("account"))}
 
 
+def _update_profile(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.update_profile(**body)
+    return {}
+
+
+def _merge_profiles(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.merge_profiles(**body)
+    return {}
+
+
+def _remove_profile(controls: Controls, body: dict[str, Any], _query: dict[str, str]) -> object:
+    controls.remove_profile(**body)
+    return {}
+
+
 def _list_accounts(controls: Controls, _body: dict[str, Any], _query: dict[str, str]) -> object:
     return {
         "accounts": [
@@ -154,6 +169,9 @@ def _suppressed(controls: Controls, _body: dict[str, Any], _query: dict[str, str
 _ACTS: tuple[tuple[str, str, Act], ...] = (
     ("GET", "profiles", _list_profiles),
     ("POST", "profiles", _add_profiles),
+    ("POST", "profiles/update", _update_profile),
+    ("POST", "profiles/merge", _merge_profiles),
+    ("POST", "profiles/remove", _remove_profile),
     ("GET", "accounts", _list_accounts),
     ("POST", "accounts", _add_account),
     ("POST", "keys", _add_key),

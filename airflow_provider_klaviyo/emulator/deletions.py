@@ -19,6 +19,10 @@ class Deletions:
         self.pending[profile_id] = account_id
         return is_first
 
+    def drop(self, profile_id: str) -> None:
+        """Forget a pending deletion because its profile went in another way."""
+        self.pending.pop(profile_id, None)
+
     def finish(self, account_id: str, profile_id: str) -> None:
         """Note that a profile is gone."""
         self.pending.pop(profile_id, None)

@@ -62,6 +62,13 @@ class Events:
         for index in self._of.pop(profile_id, ()):
             self._events[index] = replace(self._events[index], profile_id=None, properties={})
 
+    def move(self, source_id: str, destination_id: str) -> None:
+        """Give the events of one profile to another."""
+        moved = self._of.pop(source_id, [])
+        for index in moved:
+            self._events[index] = replace(self._events[index], profile_id=destination_id)
+        self._of[destination_id] = sorted([*self._of.get(destination_id, ()), *moved])
+
     def page(
         self, wanted: Filter | None, *, newest_first: bool, start: int, size: int
     ) -> tuple[list[Event], int | None]:

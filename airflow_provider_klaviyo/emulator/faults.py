@@ -29,6 +29,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "suppression_cancelled": {},
     "quota_eaten": {"per_minute": 10, "burst": 1},
     "unasked_profile": {},
+    "late_index": {"seconds": 5.0},
     "truncated_json": {},
     "wrong_types": {},
     "gzip_bomb": {"megabytes": 64},
@@ -49,6 +50,7 @@ ABOUT: Mapping[str, frozenset[str]] = {
     "suppression_never_finishes": _SUPPRESSION,
     "suppression_cancelled": _SUPPRESSION,
     "unasked_profile": frozenset({"get_profiles"}),
+    "late_index": frozenset({"get_profiles"}),
     "foreign_next_link": _LISTINGS,
     "endless_pages": _LISTINGS,
 }

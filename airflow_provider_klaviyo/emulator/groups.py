@@ -46,6 +46,10 @@ class Groups:
         """Put somebody into a list or segment; more than once is once."""
         self._joined.setdefault(profile_id, set()).add(group_id)
 
+    def move(self, source_id: str, destination_id: str) -> None:
+        """Put one profile into all lists and segments of another, which leaves them."""
+        self._joined.setdefault(destination_id, set()).update(self._joined.pop(source_id, ()))
+
     def leave(self, profile_id: str) -> None:
         """Take somebody out of all of them."""
         self._joined.pop(profile_id, None)

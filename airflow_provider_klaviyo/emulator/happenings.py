@@ -60,6 +60,22 @@ def _update(state: State, *, account_id: str, profile_id: str, now: float, chang
     return None if store.get(profile_id) is None else store.update(profile_id, updated=now, **changes)
 
 
+def _merge(
+    state: State, *, account_id: str, source_id: str, destination_id: str, identifiers_win: bool, now: float
+) -> None:
+    """Merge a profile into another; a pending deletion of the source comes to nothing."""
+    tenant = state.tenants[account_id]
+    if tenant.profiles.get(source_id) is not None and tenant.profiles.get(destination_id) is not None:
+        tenant.merge(source_id, destination_id, identifiers_win=identifiers_win, at=now)
+        state.deletions.drop(source_id)
+
+
+def _removal(state: State, *, account_id: str, profile_id: str, **_: object) -> None:
+    """Remove a profile at once."""
+    state.tenants[account_id].erase(profile_id)
+    state.deletions.drop(profile_id)
+
+
 def _deletion(state: State, *, account_id: str, profile_ids: list[str], now: float, seconds: float) -> None:
     """Accept the deletion of profiles that are to go so many seconds later."""
     for profile_id in profile_ids:
@@ -180,6 +196,8 @@ HAPPENINGS: Mapping[str, Callable[..., Any]] = {
     "key": _key,
     "profile": _profile,
     "update": _update,
+    "merge": _merge,
+    "removal": _removal,
     "deletion": _deletion,
     "suppression": _suppression,
     "suppression cancelled": _suppression_cancelled,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,15 @@ from airflow_provider_klaviyo.emulator.ids import letters
 from airflow_provider_klaviyo.emulator.profiles import Profile
 from airflow_provider_klaviyo.emulator.steering import Steering
 from airflow_provider_klaviyo.emulator.tenants import Account
+
+
+class Unchanged(Enum):
+    """The default of an argument whose None means to remove a value."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 class PeopleControls(Steering):
@@ -44,6 +54,48 @@ class PeopleControls(Steering):
         """Store many people, each with any of what `add_profile` takes."""
         with self._lock:
             return [self.add_profile(**person, account=account) for person in people]
+
+    def update_profile(
+        self,
+        profile_id: str,
+        *,
+        email: str | Unchanged | None = UNCHANGED,
+        phone_number: str | Unchanged | None = UNCHANGED,
+        external_id: str | Unchanged | None = UNCHANGED,
+    ) -> None:
+        """Change the identifiers that are named, None removes one; they need not be unique.
+
+        An identifier changes hands when it is removed here and given to another profile.
+        """
+        named = {"email": email, "phone_number": phone_number, "external_id": external_id}
+        changes = {name: value for name, value in named.items() if value is not UNCHANGED}
+        with self._lock:
+            now = self._now()
+            self._state.update_profile(self._tenant_with(profile_id), profile_id, changes, now)
+
+    def merge_profiles(self, source_id: str, destination_id: str, *, identifiers_win: bool = True) -> None:
+        """Merge the source profile into the destination, as in Klaviyo's UI; both are of one account.
+
+        The source is gone at once: it is found neither by id nor by a search, and its pending deletion comes to
+        nothing, so `deleted` does not have it. Its events, lists and segments go to the destination, and whatever
+        else the destination lacks. If both have an identifier, that of the source replaces that of the destination,
+        so that the addresses of the source stay in the account; with `identifiers_win=False` the destination keeps
+        its own, and that of the source is lost.
+        """
+        with self._lock:
+            now = self._now()
+            tenant = self._tenant_with(source_id)
+            if source_id == destination_id or tenant.profiles.get(destination_id) is None:
+                raise ValueError("The destination is another profile of the same account.")
+            facts = {"account_id": tenant.account.id, "source_id": source_id, "destination_id": destination_id}
+            self._state.happen("merge", **facts, identifiers_win=identifiers_win, now=now)
+
+    def remove_profile(self, profile_id: str) -> None:
+        """Remove a profile at once, as if somebody deleted it in Klaviyo's UI; `deleted` does not have it."""
+        with self._lock:
+            now = self._now()
+            account_id = self._tenant_with(profile_id).account.id
+            self._state.happen("removal", account_id=account_id, profile_id=profile_id, now=now)
 
     def has_profile(self, profile_id: str) -> bool:
         """Whether the profile is there now, in whichever account."""

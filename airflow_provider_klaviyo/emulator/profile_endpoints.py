@@ -43,6 +43,9 @@ def get_profiles(asking: Asking) -> Answer:
     wanted = asking.filter(parameters.get("filter"))
     page = PageRequest.parse(parameters, default=20, most=100)
     profiles, following = asking.tenant.profiles.page(wanted, start=page.start, size=page.size)
+    if wanted is not None and (late := asking.fault("late_index")) is not None:
+        indexed_until = asking.now - float(late["seconds"])
+        profiles = [profile for profile in profiles if profile.updated <= indexed_until]
     if asking.fault("unasked_profile") is not None:
         profiles = [*profiles, _stranger(asking, wanted)]
     base_url = asking.asked.base_url

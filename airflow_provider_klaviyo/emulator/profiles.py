@@ -47,6 +47,14 @@ class Profile:
         """By which the profile can be found, besides its id."""
         return {field: value for field in IDENTIFIERS if (value := getattr(self, field))}
 
+    def carried_over_to(self, destination: Profile, *, identifiers_win: bool) -> dict[str, Any]:
+        """Return the attributes that another profile takes over in a merge."""
+        names = (*IDENTIFIERS, *TEXTS, "suppressed_at")
+        missing = {name for name in names if getattr(destination, name) is None}
+        carried = missing | set(IDENTIFIERS) if identifiers_win else missing
+        values = {name: value for name in sorted(carried) if (value := getattr(self, name)) is not None}
+        return values | {name: {**getattr(self, name), **getattr(destination, name)} for name in MERGED}
+
 
 class ProfileStore:
     """Profiles in the order in which they came."""

@@ -126,6 +126,9 @@ class State:
 
     def finish_deletion(self, account_id: str, profile: Profile, at: float) -> None:
         """Let a profile go, unless a fault keeps it or brings the person back."""
+        # A profile that was merged or removed meanwhile takes nobody with it.
+        if profile.id not in self.deletions.pending:
+            return
         if self.faults.draw("deletions_never_finish", "profile_deletion", account_id) is not None:
             self.agenda.hold("deletions_never_finish", at, partial(self.finish_deletion, account_id, profile))
             return

@@ -52,6 +52,15 @@ class Tenant:
         self.events.lose(profile_id)
         return self.profiles.remove(profile_id)
 
+    def merge(self, source_id: str, destination_id: str, *, identifiers_win: bool, at: float) -> None:
+        """Merge a profile into another: the destination keeps what it has, except for identifiers on request."""
+        self.groups.move(source_id, destination_id)
+        self.events.move(source_id, destination_id)
+        destination, source = self.profiles.get(destination_id), self.profiles.remove(source_id)
+        if source is not None and destination is not None:
+            changes = source.carried_over_to(destination, identifiers_win=identifiers_win)
+            self.profiles.update(destination_id, updated=at, **changes)
+
     def suppress(self, job: SuppressionJob, at: float) -> None:
         """Do a job: who has none of the addresses becomes a profile first, as with Klaviyo."""
         suppressed = 0
