@@ -20,6 +20,21 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators")],
         "sensors": [_modules("sensors")],
         "triggers": [_modules("triggers")],
+        "config": {
+            "klaviyo": {
+                "description": "Options of the Klaviyo provider.",
+                "options": {
+                    "deployment_id": {
+                        "description": "Tells the plans of this Airflow from those of another one that shares a "
+                        "ledger. When empty, the Airflow Variable klaviyo_deployment_id is made and used.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "production",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "klaviyo",

@@ -19,7 +19,9 @@ def actor_of(context: Context) -> str:
 
 
 def origin_of(context: Context) -> str:
-    """Return a digest of the task instance's name, to find again what it has made."""
+    """Return a digest of the deployment and of the task instance's name, to find again what it has made."""
     from hashlib import blake2b
 
-    return blake2b(actor_of(context).encode(), digest_size=16).hexdigest()
+    from airflow_provider_klaviyo.deployment import deployment_id
+
+    return blake2b(f"{deployment_id()} {actor_of(context)}".encode(), digest_size=16).hexdigest()

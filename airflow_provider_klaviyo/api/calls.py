@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from airflow_provider_klaviyo.api import resources
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
@@ -26,7 +27,7 @@ class Found:
 
 
 def request_profile_deletion(
-    kind: str, value: str, *, patience_seconds: float = PATIENCE_SECONDS
+    kind: str, value: str, *, patience_seconds: float = PATIENCE_SECONDS, before_send: Any = None, on_send: Any = None
 ) -> Conversation[None]:
     """Ask for the deletion of every profile that an identifier matches. It cannot be undone.
 
@@ -38,7 +39,7 @@ def request_profile_deletion(
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    answer = yield from ask(resources.deletion_request(kind, value), patience_seconds=patience_seconds)
+    answer = yield from ask(resources.deletion_request(kind, value), patience_seconds=patience_seconds, before_send=before_send, on_send=on_send)
     if answer.status != 202:
         raise KlaviyoAnswerError(
             f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",

@@ -18,6 +18,7 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoError,
     KlaviyoRateLimitError,
     KlaviyoUnavailableError,
+    NotPermittedError,
 )
 from airflow_provider_klaviyo.api.pace import RateLimit, Slot
 from airflow_provider_klaviyo.api.wire import Answer, Request, error_from, read_rate_limit
@@ -124,6 +125,8 @@ def exchange(
     patience_seconds: float = PATIENCE_SECONDS,
     is_repeatable: bool = True,
     in_doubt: bool = False,
+    before_send: Any = None,
+    on_send: Any = None,
 ) -> Conversation[Answer]:
     """Send one request at its turn, again if need be, and return the successful answer.
 
@@ -147,6 +150,10 @@ def exchange(
     try:
         while True:
             yield from turn(request.endpoint, longest_turn_seconds)
+            if before_send is not None:
+                yield from before_send()
+            if on_send is not None:
+                on_send()
             answer: Answer | NoAnswer | NotSent = yield Send(request)
             if isinstance(answer, Answer):
                 rate_limit = read_rate_limit(answer.headers)
@@ -171,7 +178,7 @@ def exchange(
             in_doubt = in_doubt or not was_not_done
             patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-    except KlaviyoError as error:
+    except (KlaviyoError, NotPermittedError) as error:
         error.in_doubt = in_doubt
         raise
 

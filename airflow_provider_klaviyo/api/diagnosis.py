@@ -28,7 +28,7 @@ __all__ = ["ask"]
 PATIENCE_SECONDS: Final = 30.0
 
 
-def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True) -> Conversation[Answer]:
+def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True, before_send: Any = None, on_send: Any = None) -> Conversation[Answer]:
     """Send one request as `exchange` does; on a 401 ask other endpoints with the same key what is wrong.
 
     An access token that is accepted nowhere is replaced by a new one, and the request is sent once more.
@@ -37,7 +37,7 @@ def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True
     :raises KlaviyoKeyError: when it is accepted nowhere.
     :raises KlaviyoError: as `exchange`.
     """
-    how: dict[str, Any] = {"patience_seconds": patience_seconds, "is_repeatable": is_repeatable}
+    how: dict[str, Any] = {"patience_seconds": patience_seconds, "is_repeatable": is_repeatable, "before_send": before_send, "on_send": on_send}
     answer = yield from _answer_or_refusal(request, **how)
     if isinstance(answer, KlaviyoKeyError) and (yield Renew()):
         answer = yield from _answer_or_refusal(request, **how, in_doubt=answer.in_doubt)

@@ -48,6 +48,7 @@ __all__ = [
     "KlaviyoStoppedError",
     "KlaviyoTokenError",
     "KlaviyoUnavailableError",
+    "NotPermittedError",
     "error_class",
 ]
 
@@ -153,6 +154,15 @@ class KlaviyoAnswerError(KlaviyoError):
 
 class KlaviyoStoppedError(KlaviyoError):
     """The client was told to stop. Nothing more was sent; what Klaviyo answered before that was heeded."""
+
+
+class NotPermittedError(Exception):
+    """A check before a send has refused it, so nothing was sent.
+
+    :param in_doubt: an earlier send of the same request may have been carried out.
+    """
+
+    in_doubt: bool = False
 
 
 _BY_STATUS: dict[int, type[KlaviyoError]] = {

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Self
 
-from airflow_provider_klaviyo.api.calls import find_profiles
+from airflow_provider_klaviyo.api.calls import find_profiles, get_profile
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
-from airflow_provider_klaviyo.api.errors import KlaviyoAccountError
+from airflow_provider_klaviyo.api.errors import KlaviyoAccountError, KlaviyoConfigurationError, KlaviyoNotFoundError
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.api.wire import PAGE_SIZE
 from airflow_provider_klaviyo.deletion.identifiers import (
@@ -24,7 +24,7 @@ from airflow_provider_klaviyo.deletion.identifiers import (
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.plan import Plan, make_plan
 
-__all__ = ["Confirmation", "still_there"]
+__all__ = ["Confirmation", "MovedError", "created_at", "look_by_id", "still_there"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,27 @@ def still_there(profile_ids: Sequence[str], *, patience_seconds: float = PATIENC
     return there
 
 
+def look_by_id(profile_id: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[tuple[str, bool]]:
+    """Look one profile up by its id, the second look after a search that did not find it; return whether it is there.
+
+    A search may answer from an index that is late or incomplete; a look by id is not known to.
+    """
+    try:
+        yield from get_profile(profile_id, patience_seconds=patience_seconds)
+    except KlaviyoNotFoundError as error:
+        if error.code is None:
+            raise  # Not Klaviyo's: a gateway's, or a wrong host's.
+        return profile_id, False
+    return profile_id, True
+
+
+class MovedError(KlaviyoConfigurationError):
+    """Listed identifiers are in profiles that were there before the deletion, and were not deleted.
+
+    A merge or a change has moved them since they were looked up. Waiting does not help: clear the deletion task.
+    """
+
+
 @dataclass(slots=True)
 class Confirmation:
     """Watches deletions until the last profile is gone, and then tells who has come back since.
@@ -53,6 +74,7 @@ class Confirmation:
     :param profile_ids: of profiles whose deletion was requested.
     :param identifiers: to be waited for as well: whatever profile holds one of them now and is not new.
     :param source: yields identifiers that only serve to see who came back.
+    :param held: how many identifiers the deletion has held back, or planned only; their profiles were not deleted.
     :param requested_on: the account id and the connection id of each deletion result, where it names them.
     :param outstanding: the profiles still there at the last look; None before the first.
     """
@@ -61,8 +83,10 @@ class Confirmation:
     profile_ids: dict[str, None] = field(default_factory=dict)
     identifiers: dict[Identifier, None] = field(default_factory=dict)
     source: Callable[[], Iterable[object]] = field(default=tuple)
+    held: int = 0
     requested_on: set[tuple[str | None, str | None]] = field(default_factory=set)
     outstanding: list[str] | None = None
+    _seen_gone: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(cls, listed: Iterable[object], now: datetime, source: Callable[[], Iterable[object]] = tuple) -> Self:
@@ -93,6 +117,18 @@ class Confirmation:
         self.outstanding = client.run(still_there(self.outstanding))
         return None if self.outstanding else self._settle(client)
 
+    def _seen_by_id(self, client: KlaviyoClient) -> list[str]:
+        """Return the profiles to be gone that a second look, by id, still finds."""
+        ids = [one for one in self.profile_ids if one not in self._seen_gone]
+        looks = client.run_each(map(look_by_id, ids))
+        there = []
+        for profile_id, is_there in looks:
+            if is_there:
+                there.append(profile_id)
+            else:
+                self._seen_gone.add(profile_id)
+        return there
+
     def _add_result(self, result: Mapping[str, Any]) -> None:
         try:
             ids = [Identifier.of(Kind.ID, one).value for one in _list(result["profile_ids"])]
@@ -102,6 +138,8 @@ class Confirmation:
                 "a mapping with profile_ids must be the result of a ProfileDeletionOperator, as it came from its task"
             ) from None
         self.profile_ids.update(dict.fromkeys(ids))
+        kept = (result.get(outcome.value) for outcome in (Outcome.HELD, Outcome.REFUSED, Outcome.PLANNED))
+        self.held += sum(number for number in kept if type(number) is int and number > 0)
         self.requested_on.add((result.get("account_id"), result.get("klaviyo_conn_id")))
 
     def _add_identifier(self, item: object) -> None:
@@ -125,21 +163,42 @@ class Confirmation:
         ]
 
     def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
-        """Look for who came back. A profile that was taken for gone and is seen again is outstanding again."""
+        """Look for people who came back. A profile that was taken for gone and is seen again is outstanding again."""
         plan = make_plan(chain(self.identifiers, _valid(self.source())), client)
-        self.outstanding = list(dict.fromkeys(self._held(plan)))
+        self.outstanding = list(dict.fromkeys([*self._seen_by_id(client), *self._held(plan)]))
         if self.outstanding:
             return None
+        held = self._check_moved(plan)
         refused = sum(1 for identifier in plan.refused if identifier in self.identifiers)
         if refused:
             log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{refused:,}")
         reappeared = len({one.id for profiles in plan.matches.values() for one in profiles if self._is_new(one)})
         if reappeared:
             log.warning("%s new profiles hold an identifier of the list", f"{reappeared:,}")
-        return {
+        counts = {
             Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - refused - reappeared),
             Outcome.REAPPEARED.value: reappeared,
         }
+        return counts | {Outcome.HELD.value: held} if held else counts
+
+    def _check_moved(self, plan: Plan) -> int:
+        """Return how many identifiers profiles hold that were there before, which the deletion has held back.
+
+        :raises MovedError: when there are more than it has.
+        """
+        older = {
+            identifier: [one.id for one in profiles if one.id not in self.profile_ids and not self._is_new(one)]
+            for identifier, profiles in plan.matches.items()
+        }
+        moved = [ids for ids in older.values() if ids]
+        if len(moved) > self.held:
+            shown = ", ".join(dict.fromkeys(one for ids in moved for one in ids[:1]))
+            raise MovedError(
+                f"{len(moved):,} listed identifiers are in profiles that were there before and were not deleted "
+                f"({shown[:1_000]}), and the deletion has held back {self.held:,}. They were moved there after they "
+                "were looked up, by a merge or a change. Clear the deletion task, so that they are looked up again"
+            )
+        return len(moved)
 
     def check_account(self, account_id: str | None, conn_id: str) -> None:
         """Refuse to look for profiles of one account in another, where all of them would seem to be gone.
@@ -161,7 +220,7 @@ class Confirmation:
                 )
 
     def _is_new(self, profile: Profile) -> bool:
-        return profile.id not in self.profile_ids and _time(profile.created) > self.since
+        return profile.id not in self.profile_ids and created_at(profile) > self.since
 
 
 def _valid(rows: Iterable[object]) -> Iterator[Identifier]:
@@ -180,10 +239,10 @@ def _list(value: object) -> list[object]:
     return value
 
 
-def _time(text: str | None) -> datetime:
-    """Read Klaviyo's time; one that cannot be read counts as long ago, so that nobody is taken for new by mistake."""
+def created_at(profile: Profile) -> datetime:
+    """Return since when a profile is there; one without a readable time counts as there for long."""
     try:
-        time = datetime.fromisoformat(text or "")
+        time = datetime.fromisoformat(profile.created or "")
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -69,9 +69,9 @@ class Record(Protocol):
 def drain(
     profile_ids: Sequence[str],
     client: KlaviyoClient,
-    record: Record,
     done: Mapping[str, Outcome] | None = None,
     *,
+    record: Record,
     seconds: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Outcome]:
@@ -83,9 +83,9 @@ def drain(
     profiles that hold them now join. A deletion that Klaviyo may have accepted is ``requested``, even when its response
     was lost and the next one was 404.
 
+    :param done: what has become of the first of them in an earlier try; they are not requested again.
     :param record: decides about each request, and is told of each before and after it is sent, in order. Of refusals
         before anything else it is told when something else has come; if nothing does, they are given back.
-    :param done: what has become of the first of them in an earlier try; they are not requested again.
     :param seconds: after which no more request is begun; None for as long as it takes.
     :raises KlaviyoError: at the first trouble that waiting did not mend. The rest of the profiles is outstanding.
     """
@@ -166,10 +166,8 @@ class _Permit:
         self._profile = None
         try:
             profile = yield from get_profile(self._profile_id)
-        except KlaviyoNotFoundError:
-            raise _MissedError from None
         except KlaviyoError as error:
-            raise _LookError(error) from None
+            raise (_MissedError() if _is_gone(error) else _LookError(error)) from None
         if profile.id != self._profile_id or not self._record.is_meant(profile):
             raise _MissedError
         self._profile = profile
@@ -281,6 +279,8 @@ def _request(profile_id: str, client: KlaviyoClient, permit: _Permit, *, may_be_
     try:
         client.run(request_profile_deletion(Kind.ID, profile_id, before_send=permit.look, on_send=permit.confirm))
     except KlaviyoNotFoundError as error:
+        if not _is_gone(error):
+            raise
         in_doubt = error.in_doubt
     except KlaviyoInvalidRequestError as error:
         # After a send that may have been accepted, a refusal must not be final: nobody would confirm the deletion.
@@ -295,6 +295,11 @@ def _request(profile_id: str, client: KlaviyoClient, permit: _Permit, *, may_be_
     raise _MissedError
 
 
+def _is_gone(error: KlaviyoError) -> bool:
+    """Tell whether Klaviyo says that there is no such profile; a 404 without a code is not Klaviyo's."""
+    return isinstance(error, KlaviyoNotFoundError) and error.code is not None
+
+
 def _is_there(profile_id: str, client: KlaviyoClient) -> bool:
     """Tell whether a look-up finds a profile that its deletion did not.
 
@@ -303,7 +308,9 @@ def _is_there(profile_id: str, client: KlaviyoClient) -> bool:
     """
     try:
         client.run(get_profile(profile_id))
-    except KlaviyoNotFoundError:
+    except KlaviyoNotFoundError as error:
+        if not _is_gone(error):
+            raise
         return False
     log.warning("Profile %s: the deletion finds no such profile, but a look-up does; it is to be confirmed", profile_id)
     return True

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
+from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
@@ -84,13 +85,15 @@ class Plan:
                 f"no limit); if not, look for the join that lists too many: {self.listed:,} rows were read so far"
             )
 
-    def work(self, began_at: datetime) -> Work:
+    def work(self, began_at: datetime, keys: FingerprintKeys) -> Work:
         """Return what is left to do, without the identifiers.
 
         :param began_at: when this plan was begun.
+        :param keys: to mark the identifiers with.
         """
         ids = tuple(tuple(profile.id for profile in profiles) for profiles in self.matches.values())
-        return Work(began_at, self.listed, self.duplicates, dict(self.outcomes), ids)
+        marks = tuple(map(keys.of, self.matches))
+        return Work(began_at, self.listed, self.duplicates, dict(self.outcomes), ids, marks)
 
 
 def make_plan(
@@ -100,6 +103,7 @@ def make_plan(
     max_profiles: int | None = None,
     max_profiles_per_identifier: int | None = None,
     purpose: str = "deleted",
+    absent_looks: int = 1,
 ) -> Plan:
     """Read a list and look everyone in it up, 100 identifiers a call. Rows are read as they are needed.
 
@@ -107,12 +111,19 @@ def make_plan(
     :param max_profiles: how many profiles the whole list may match; None for any number.
     :param max_profiles_per_identifier: how many profiles one identifier may match before it is held back.
     :param purpose: what is to be done to them, for an error.
+    :param absent_looks: looks that must agree before an identifier is ``absent``: 1 or 2.
     :raises PlanTooLargeError: as soon as the list matches more profiles than allowed.
     :raises IdentifierKindError: for a row that names a kind there is not.
     """
     plan = Plan(max_profiles=max_profiles, purpose=purpose)
     identifiers = plan.identifiers(rows)
-    for resolved in resolve(identifiers, client, max_profiles_per_identifier=max_profiles_per_identifier):
+    looked_up = resolve(
+        identifiers,
+        client,
+        max_profiles_per_identifier=max_profiles_per_identifier,
+        absent_looks=absent_looks,
+    )
+    for resolved in looked_up:
         plan.settle(resolved)
     if 0 < plan.listed == plan.outcomes[Outcome.INVALID]:
         log.error("None of the %s rows can be an identifier: is it the right column?", f"{plan.listed:,}")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.wire import PAGE_SIZE
-from airflow_provider_klaviyo.deletion.confirm import still_there
+from airflow_provider_klaviyo.deletion.confirm import created_at, look_by_id, still_there
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
 from airflow_provider_klaviyo.ledger.ledger import READY, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.moved import join
+from airflow_provider_klaviyo.ledger.rows import OpenRequest, read_open_requests
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
 __all__ = ["LedgerConfirmation", "confirm_leftovers"]
@@ -25,20 +27,6 @@ SAMPLE: Final = 100
 LEFT_OVER: Final = timedelta(days=1)
 
 log = logging.getLogger(__name__)
-
-
-class _Requested(NamedTuple):
-    """A deletion that Klaviyo has accepted, for one profile of one request. Its repr does not show whose."""
-
-    plan_id: str
-    number: int
-    part: int
-    kind: str
-    identifier: str | None
-    profile_id: str
-
-    def __repr__(self) -> str:
-        return f"_Requested({self.plan_id}, {self.number}, {self.part})"
 
 
 def confirm_leftovers(ledger: Ledger, client: KlaviyoClient) -> None:
@@ -125,68 +113,61 @@ class LedgerConfirmation:
         with self._ledger.database.begin() as connection:
             return list(dict.fromkeys(connection.execute(query).scalars()))
 
-    def _pages(self) -> Iterator[list[_Requested]]:
-        columns = (
-            requests.c.plan_id,
-            requests.c.number,
-            requests.c.part,
-            requests.c.kind,
-            requests.c.identifier,
-            requests.c.profile_id,
-        )
+    def _pages(self) -> Iterator[list[OpenRequest]]:
         later = or_(
             requests.c.number > bindparam("last_number"),
             and_(requests.c.number == bindparam("last_number"), requests.c.part > bindparam("last_part")),
         )
-        query = (
-            select(*columns)
-            .where(requests.c.plan_id == bindparam("of_plan"), *self._is_requested(), later)
-            .order_by(requests.c.number, requests.c.part)
-            .limit(ROWS_AT_ONCE)
-        )
         for plan_id in self._plan_ids:
             number, part = -1, -1
             while True:
-                parameters = {"of_plan": plan_id, "last_number": number, "last_part": part}
+                conditions = (requests.c.plan_id == plan_id, *self._is_requested(), later)
+                parameters = {"last_number": number, "last_part": part}
                 with self._ledger.database.begin() as connection:
-                    page = [_Requested(*row) for row in connection.execute(query, parameters)]
+                    page = read_open_requests(self._ledger, connection, conditions, parameters, ROWS_AT_ONCE)
                 if not page:
                     break
                 number, part = page[-1].number, page[-1].part
                 yield page
 
-    def _look_at(self, page: list[_Requested], client: KlaviyoClient) -> None:
+    def _look_at(self, page: list[OpenRequest], client: KlaviyoClient) -> None:
         """Record who is gone."""
-        ids = list(dict.fromkeys(row.profile_id for row in page))
-        hundreds = (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))
-        there = {one for found in client.run_each(map(still_there, hundreds)) for one in found}
-        gone = [row for row in page if row.profile_id not in there]
+        gone = _gone(page, client)
         holders = self._holders(gone, client)
-        own = self._profiles_of([row for row in gone if holders.get(_identifier(row))])
-        settled: dict[Outcome, list[_Requested]] = {Outcome.CONFIRMED: [], Outcome.REAPPEARED: []}
+        own = self._profiles_of([row for row in gone if holders.get(row.identifier)])
+        settled: dict[Outcome, list[OpenRequest]] = {Outcome.CONFIRMED: [], Outcome.REAPPEARED: []}
+        moved: list[tuple[OpenRequest, list[str]]] = []
         for row in gone:
-            held_by = holders.get(_identifier(row), set())
+            held_by = holders.get(row.identifier, {})
             if held_by is None or row.profile_id in held_by:
                 continue  # Gone by its id only, which one index of several may say too early.
-            if held_by - own.get((row.plan_id, row.number), set()):
-                settled[Outcome.REAPPEARED].append(row)
+            others = {one: held_by[one] for one in held_by if one not in own.get((row.plan_id, row.number), ())}
+            older = [one for one, created in others.items() if created < row.outcome_at]
+            if older:
+                moved.append((row, older))
             else:
-                settled[Outcome.CONFIRMED].append(row)
+                settled[Outcome.REAPPEARED if others else Outcome.CONFIRMED].append(row)
         with self._ledger.database.begin() as connection:
             for outcome, rows in settled.items():
                 values = {"outcome": outcome.value, "outcome_at": datetime.now(UTC), "identifier": None}
                 self._ledger.change(connection, outcome.value, rows, values, was=Outcome.REQUESTED)
+            for row, older in moved:
+                join(self._ledger, connection, row, older, was=Outcome.REQUESTED)
 
-    def _holders(self, rows: list[_Requested], client: KlaviyoClient) -> dict[Identifier | None, set[str] | None]:
-        """Return which profiles hold these rows' identifiers now; None where Klaviyo's answer leaves that open."""
-        named = (_identifier(row) for row in rows if row.kind != Kind.ID)
-        identifiers = {identifier: None for identifier in named if identifier is not None}
+    def _holders(self, rows: list[OpenRequest], client: KlaviyoClient) -> dict[Identifier, dict[str, datetime] | None]:
+        """Return which profiles hold these rows' identifiers now, and since when each is there.
+
+        None where Klaviyo's answer leaves that open.
+        """
+        identifiers = {row.identifier: None for row in rows if row.identifier.kind is not Kind.ID}
         return {
-            one.identifier: None if one.outcome is Outcome.HELD else {profile.id for profile in one.profiles}
+            one.identifier: None
+            if one.outcome is Outcome.HELD
+            else {profile.id: created_at(profile) for profile in one.profiles}
             for one in resolve(identifiers, client)
         }
 
-    def _profiles_of(self, rows: list[_Requested]) -> dict[tuple[str, int], set[str]]:
+    def _profiles_of(self, rows: list[OpenRequest]) -> dict[tuple[str, int], set[str]]:
         """Return all profiles that each of these requests was for."""
         own: dict[tuple[str, int], set[str]] = {}
         for row in rows:
@@ -205,6 +186,10 @@ class LedgerConfirmation:
         return conditions if self._batch is None else [*conditions, requests.c.batch == self._batch]
 
 
-def _identifier(row: _Requested) -> Identifier | None:
-    """Return whom a row names; None where that was wiped, with a plan that was withdrawn in the middle of a call."""
-    return None if row.identifier is None else Identifier.of(Kind(row.kind), row.identifier)
+def _gone(page: list[OpenRequest], client: KlaviyoClient) -> list[OpenRequest]:
+    """Return the requests whose profile is gone: a search by id does not find it, nor does a look by id."""
+    ids = list(dict.fromkeys(row.profile_id for row in page))
+    hundreds = (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))
+    there = {one for found in client.run_each(map(still_there, hundreds)) for one in found}
+    there |= {one for one, is_there in client.run_each(map(look_by_id, (one for one in ids if one not in there))) if is_there}
+    return [row for row in page if row.profile_id not in there]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, Self
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, case, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -29,6 +29,7 @@ __all__ = [
     "REGISTERING",
     "WITHDRAWN",
     "BatchReference",
+    "LeftOver",
     "Ledger",
     "RequestRow",
     "plan_ids_of",
@@ -95,6 +96,20 @@ class BatchReference:
             "a batch must be one of the references that a DeletionPlanOperator returns: write "
             "ProfileDeletionOperator.partial(…).expand(batch=plan.output)"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOver:
+    """What plans have left to be deleted.
+
+    :param profiles: that are still to be deleted.
+    :param people: identifiers that they are listed by.
+    :param listed: of these, so many are listed in the plan that is compared with them.
+    """
+
+    profiles: int
+    people: int
+    listed: int
 
 
 def plan_ids_of(plan: Any) -> list[str]:
@@ -229,16 +244,21 @@ class Ledger:
         with self.database.begin() as connection:
             return [BatchReference(plan_id, batch, number) for plan_id, batch, number in connection.execute(query)]
 
-    def left_over(self, *, but: str) -> int:
-        """Return how many profiles other plans that may be worked off have left to be deleted."""
+    def left_over(self, *, but: str) -> LeftOver:
+        """Return what other plans that may be worked off have left to be deleted, compared with one plan."""
+        of_plan = select(requests.c.fingerprint).where(requests.c.plan_id == but)
+        is_listed = case((requests.c.fingerprint.in_(of_plan), requests.c.fingerprint))
         query = (
-            select(func.count(requests.c.profile_id.distinct()))
+            select(
+                func.count(requests.c.profile_id.distinct()),
+                func.count(requests.c.fingerprint.distinct()),
+                func.count(is_listed.distinct()),
+            )
             .join(plans, plans.c.plan_id == requests.c.plan_id)
             .where(*self._is_left_over(but))
         )
         with self.database.begin() as connection:
-            number: int = connection.execute(query).scalar_one()
-        return number
+            return LeftOver(*connection.execute(query).one())
 
     def _is_left_over(self, but: str) -> tuple[ColumnElement[bool], ...]:
         return (

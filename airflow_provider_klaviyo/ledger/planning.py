@@ -26,12 +26,11 @@ from airflow_provider_klaviyo.ledger.ledger import HELD, READY, REGISTERING, WIT
 from airflow_provider_klaviyo.ledger.registration import Registration, given_up
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
-__all__ = ["LEFTOVERS", "Rules", "Withdrawal", "check_leftovers", "register_plan", "withdraw_plan"]
+__all__ = ["Rules", "Withdrawal", "register_plan", "withdraw_plan"]
 
 IDS_AT_ONCE: Final = 1_000
 PROFILES_AT_ONCE: Final = 50_000
 ABANDONED: Final = timedelta(days=1)
-LEFTOVERS: Final = ("listed", "all", "none")
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,6 @@ def register_plan(
     :param recipe: a digest of all that the task was told.
     :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
-    check_leftovers(rules.leftovers)
     earlier = _made_before(ledger, origin, recipe)
     if earlier is not None:
         with closing(read()) as entries, _undisturbed():
@@ -210,15 +208,6 @@ def withdraw_plan(ledger: Ledger, plan_id: str) -> Withdrawal:
     return Withdrawal(plan_id, plan["actor"], number, in_doubt)
 
 
-def check_leftovers(leftovers: object) -> None:
-    """Refuse what is not one of the ways to treat people whom other plans have left.
-
-    :raises ValueError: naming them.
-    """
-    if leftovers not in LEFTOVERS:
-        raise ValueError(f"leftovers must be one of {', '.join(LEFTOVERS)}, not {leftovers!r}")
-
-
 def _discard(ledger: Ledger, plan_id: str) -> None:
     """Remove what a plan has registered that did not come to its end. Nobody was deleted by it.
 
@@ -243,7 +232,7 @@ def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
             "Batches hold %s profiles, not %s: a task maps to %s at most", size, rules.batch_size, rules.most_batches
         )
     _divide(ledger, plan_id, size)
-    left_over = ledger.left_over(but=plan_id) if rules.leftovers == "all" else 0
+    left_over = ledger.left_over(but=plan_id).profiles if rules.leftovers == "all" else 0
     is_held = rules.max_profiles is not None and profiles + left_over > rules.max_profiles
     if is_held and left_over:
         log.error("With the %s profiles that other plans have left, there are more than max_profiles", left_over)

@@ -80,17 +80,21 @@ def what_became_of(ledger: Ledger, identifier: Identifier) -> list[Step]:
 def outstanding(ledger: Ledger, now: datetime | None = None) -> Outstanding:
     """Return what is not final of all plans of the account, and how late it is."""
     now = now or datetime.now(UTC)
-    overdue = func.sum(case((requests.c.due_at < now, 1), else_=0))
-    open_ones = (
-        select(requests.c.outcome, func.count(), overdue, func.min(requests.c.due_at))
+    # One open request a person, however many plans list it.
+    request = (requests.c.outcome, requests.c.fingerprint, requests.c.request_id)
+    each = (
+        select(*request, func.min(requests.c.due_at).label("due_at"))
         .join(plans, plans.c.plan_id == requests.c.plan_id)
         .where(
             requests.c.account_id == ledger.account_id,
             requests.c.outcome.in_([Outcome.PLANNED.value, Outcome.REQUESTED.value]),
             plans.c.state.in_([READY, HELD, WITHDRAWN]),
         )
-        .group_by(requests.c.outcome)
+        .group_by(*request)
+        .subquery()
     )
+    overdue = func.sum(case((each.c.due_at < now, 1), else_=0))
+    open_ones = select(each.c.outcome, func.count(), overdue, func.min(each.c.due_at)).group_by(each.c.outcome)
     with ledger.database.begin() as connection:
         found = {row[0]: row for row in connection.execute(open_ones)}
     return Outstanding(

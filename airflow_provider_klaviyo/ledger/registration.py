@@ -61,7 +61,6 @@ class Registration:
     """Takes rows in, and puts them into the ledger when it is known what they come to.
 
     :param plans_leftovers: whether people whom another plan has planned, and not done, are planned here too.
-    :param left_over: of them, so many are listed here.
     :param again: how many identifiers are invalid, refused or held as in an earlier plan, which has their rows.
     :param waiting: rows of each identifier that is being looked up.
     :param unsaved: fingerprints of rows that are not in the ledger yet, with the source's own request ids.
@@ -73,7 +72,6 @@ class Registration:
     regulation: str
     now: datetime
     plans_leftovers: bool = True
-    left_over: int = 0
     listed: int = 0
     readable: int = 0
     duplicates: int = 0
@@ -195,7 +193,6 @@ class Registration:
         if any(map(self._is_in_work, counting)):
             self.known += 1
             return None
-        self.left_over += any(record.outcome is Outcome.PLANNED for record in counting)
         self.unsaved.setdefault(fingerprint, []).append(request_id)
         if entry.received_at is None:
             terms = self._inherited(terms, entry, same)

@@ -1,17 +1,20 @@
-"""Whoever waits for deletion is suppressed first, so that no marketing e-mail reaches them; each one is recorded."""
+"""Suppress profiles while they wait for deletion, so that no marketing e-mail reaches them, and record each one."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, or_, select
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
+from airflow_provider_klaviyo.api.resources import Profile
+from airflow_provider_klaviyo.deletion.meant import fingerprints_of
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.ledger.ledger import READY, Ledger
-from airflow_provider_klaviyo.ledger.tables import events, requests
+from airflow_provider_klaviyo.ledger.tables import events, plans, requests
 from airflow_provider_klaviyo.restriction.suppress import suppress
 
 __all__ = ["suppress_planned"]
@@ -23,38 +26,42 @@ log = logging.getLogger(__name__)
 
 
 def suppress_planned(ledger: Ledger, plan_id: str, client: KlaviyoClient) -> None:
-    """Suppress everyone of a plan whose deletion is still to be requested; nobody while the plan is held.
+    """Suppress the profiles of a plan whose deletion is still to be requested; none while the plan is held.
 
-    Whoever was suppressed before, for the same plan, is left out. So is whose deletion was asked for, by whatever plan:
-    to suppress the address of a profile that is on its way out would make a new one.
+    Left out are profiles that were suppressed before for the same plan; those whose deletion was requested, by any
+    plan, because to suppress the address of a profile that is on its way out would make a new one; and those that do
+    not hold what was listed any more, as a look-up by id just before sees it.
 
-    :raises KlaviyoError: at the first trouble that waiting did not mend. Who is suppressed by then is recorded.
+    :raises KlaviyoError: at the first trouble that waiting did not mend. Those suppressed by then are recorded.
     """
-    if ledger.plan(plan_id)["state"] != READY:
-        return
     number = 0
-    waiting = _to_suppress(ledger, plan_id)
+    waiting = list(_to_suppress(ledger, plan_id))
     for start in range(0, len(waiting), PROFILES_AT_ONCE):
-        page = waiting[start : start + PROFILES_AT_ONCE]
-        if start:
-            # Another run may work the plan off already: its batches are there since it was registered.
-            still = set(_to_suppress(ledger, plan_id))
-            page = [profile_id for profile_id in page if profile_id in still]
-        number += len(suppress(page, client, lambda done: _note(ledger, plan_id, done)).suppressed)
+        # Asked anew: another run may work the plan off already, and somebody may withdraw it.
+        still = _to_suppress(ledger, plan_id)
+        page = [profile_id for profile_id in waiting[start : start + PROFILES_AT_ONCE] if profile_id in still]
+        is_meant = partial(_is_meant, ledger, still)
+        number += len(suppress(page, client, partial(_note, ledger, plan_id), is_meant=is_meant).suppressed)
     log.info("Plan %s: %s of %s profiles are suppressed now", plan_id, f"{number:,}", f"{len(waiting):,}")
 
 
-def _to_suppress(ledger: Ledger, plan_id: str) -> list[str]:
+def _is_meant(ledger: Ledger, listed: Mapping[str, set[str]], profile: Profile) -> bool:
+    return not listed.get(profile.id, set()).isdisjoint(fingerprints_of(profile, ledger.keys))
+
+
+def _to_suppress(ledger: Ledger, plan_id: str) -> dict[str, set[str]]:
+    """Return the profiles to suppress, each with the fingerprints that it is listed by."""
     planned = (
-        select(requests.c.profile_id)
+        select(requests.c.profile_id, requests.c.fingerprint)
+        .join(plans, plans.c.plan_id == requests.c.plan_id)
         .where(
             requests.c.account_id == ledger.account_id,
             requests.c.plan_id == plan_id,
             requests.c.outcome == Outcome.PLANNED.value,
             requests.c.profile_id.is_not(None),
+            plans.c.state == READY,
         )
-        .group_by(requests.c.profile_id)
-        .order_by(func.min(requests.c.due_at), func.min(requests.c.number))
+        .order_by(requests.c.due_at, requests.c.number)
     )
     asked_for = select(requests.c.profile_id).where(
         requests.c.account_id == ledger.account_id,
@@ -64,9 +71,13 @@ def _to_suppress(ledger: Ledger, plan_id: str) -> list[str]:
         ),
     )
     suppressed = select(events.c.profile_id).where(events.c.plan_id == plan_id, events.c.event == SUPPRESSED)
+    listed: dict[str, set[str]] = {}
     with ledger.database.begin() as connection:
         left_out = {*connection.execute(asked_for).scalars(), *connection.execute(suppressed).scalars()}
-        return [profile_id for profile_id in connection.execute(planned).scalars() if profile_id not in left_out]
+        for profile_id, fingerprint in connection.execute(planned):
+            if profile_id not in left_out:
+                listed.setdefault(profile_id, set()).add(fingerprint)
+    return listed
 
 
 def _note(ledger: Ledger, plan_id: str, profile_ids: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_klaviyo.api.client import KlaviyoClient
     from airflow_provider_klaviyo.api.settings import Settings
-    from airflow_provider_klaviyo.deletion.plan import Plan
+    from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
     from airflow_provider_klaviyo.deletion.work import Work
     from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
 
@@ -105,13 +106,11 @@ class ProfileDeletionOperator(DeletionSourceOperator):
         from airflow_provider_klaviyo.deletion.drain import drain
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
         from airflow_provider_klaviyo.ledger.ledger import BatchReference
-        from airflow_provider_klaviyo.ledger.staleness import let_go_of_others
         from airflow_provider_klaviyo.ledger.work import LedgerBatch
 
         reference = BatchReference.from_json(self.batch)
         with open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook):
             client = self._client = hook.get_conn()
-            let_go_of_others(ledger, reference, client)
             batch = LedgerBatch(ledger, reference)
             self.log.info("Batch %s of plan %s", reference.batch, reference.plan_id)
             self._announce_deletions(len(batch.profile_ids), client.settings)
@@ -138,14 +137,21 @@ class ProfileDeletionOperator(DeletionSourceOperator):
         from airflow_provider_klaviyo.deletion.drain import drain
 
         client = hook.get_conn()
-        checkpoint = Checkpoint(context.get("task_state_store"), self._occasion(client, context))
-        work = checkpoint.resume()
-        if work is None:
+        checkpoint = Checkpoint(
+            context.get("task_state_store"),
+            self._occasion(client, context),
+            _marking(client.settings),
+            partial(self._look_up, hook, max_profiles=None),
+            self.max_profiles,
+        )
+        if checkpoint.resume():
+            work = checkpoint.work
+            self.log.info("An earlier try got to %s of %s deletions", len(checkpoint.done), len(work.profile_ids))
+        else:
             work = self._plan(hook)
             checkpoint.start(work)
-        else:
-            self.log.info("An earlier try got to %s of %s deletions", len(checkpoint.done), len(work.profile_ids))
-        result = work.result(drain(work.profile_ids, client, checkpoint.done, checkpoint))
+        deletions = drain(work.profile_ids, client, checkpoint.done, record=checkpoint)
+        result = checkpoint.work.result(deletions)
         checkpoint.finish()
         return result
 
@@ -156,6 +162,17 @@ class ProfileDeletionOperator(DeletionSourceOperator):
         return self.recipe(client.settings, max_tries, *limits, self.require_export)
 
     def _plan(self, hook: KlaviyoHook) -> Work:
+        work = self._look_up(hook, max_profiles=self.max_profiles)
+        number = len(work.profile_ids)
+        self.log.info("Rows read: %s; profiles in Klaviyo: %s", f"{work.listed:,}", f"{number:,}")
+        if self.only_plan:
+            self.log.info("A dry run: nobody is deleted")
+        else:
+            self._announce_deletions(number, hook.get_conn().settings)
+        return work
+
+    def _look_up(self, hook: KlaviyoHook, *, max_profiles: int | None) -> Work:
+        """Look the whole list up."""
         import pendulum
 
         from airflow_provider_klaviyo.deletion.plan import make_plan
@@ -165,18 +182,11 @@ class ProfileDeletionOperator(DeletionSourceOperator):
             plan = make_plan(
                 (entry.raw for entry in entries),
                 client,
-                max_profiles=self.max_profiles,
+                max_profiles=max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
+                absent_looks=self.absent_looks,
             )
-        self._announce(plan, client)
-        return plan.work(began_at)
-
-    def _announce(self, plan: Plan, client: KlaviyoClient) -> None:
-        self.log.info("Rows read: %s; profiles in Klaviyo: %s", f"{plan.listed:,}", f"{len(plan.profile_ids):,}")
-        if self.only_plan:
-            self.log.info("A dry run: nobody is deleted")
-        else:
-            self._announce_deletions(len(plan.profile_ids), client.settings)
+        return plan.work(began_at, _marking(client.settings))
 
     def _announce_deletions(self, number: int, settings: Settings) -> None:
         from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
@@ -184,3 +194,10 @@ class ProfileDeletionOperator(DeletionSourceOperator):
 
         seconds = number * settings.interval_seconds(PROFILE_DELETION)
         self.log.info("Profiles to delete: %s, which takes about %s", f"{number:,}", duration(seconds))
+
+
+def _marking(settings: Settings) -> FingerprintKeys:
+    """Return the key by which a task without a ledger knows its identifiers again."""
+    from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
+
+    return FingerprintKeys((settings.secret,))

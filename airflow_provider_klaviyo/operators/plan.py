@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_klaviyo.ledger.ledger import BatchReference, Ledger
 
 __all__ = ["DeletionPlanOperator", "DeletionPlanReleaseOperator"]
+
+LEFTOVERS: Final = ("listed", "all", "none")
 
 
 class DeletionPlanOperator(DeletionSourceOperator):
@@ -35,6 +37,10 @@ class DeletionPlanOperator(DeletionSourceOperator):
     Run again for the same DAG run, it changes nothing, unless the list holds others by now, or its limits are others:
     then what is left of the earlier plan is withdrawn.
 
+    The current list decides. People whom an earlier run, or another DAG, has planned and not yet deleted are planned
+    here too if this list names them, and deleted once; the others stay outstanding until a list names them or somebody
+    withdraws their plan.
+
     :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`.
     :param klaviyo_conn_id: of Klaviyo; with its account id and a fingerprint key. Templated.
     :param ledger_conn_id: of the database that keeps the ledger. Templated.
@@ -49,11 +55,15 @@ class DeletionPlanOperator(DeletionSourceOperator):
     :param suppress_first: once the plan may be worked off, have everyone who is still to be deleted suppressed before
         the batches are returned, so that nobody of them gets marketing e-mail while they wait for their turn. 6,000
         profiles take a minute or so. If that fails, the task does, and its retry goes on where it stopped.
+    :param leftovers: of people whom other plans have left: ``listed``, plan those that this list names too; ``all``,
+        for a source that lists each request only once, return the batches of the other plans too, and count them
+        against `max_profiles`; ``none``, leave them to their plans.
     :param batch_size: profiles a batch. At 97 % of Klaviyo's limit, 500 take nine minutes. Batches are larger when
         there would be more than ``[core] max_map_length`` of them.
-    :returns: references to batches: first what earlier plans have left to be deleted, then this plan's. What the plan
+    :returns: references to this plan's batches, after those of other plans with ``leftovers="all"``. What the plan
         comes to is pushed as another XCom, ``plan``: ``plan_id``, ``state``, ``listed``, ``duplicates``, ``known``
-        (in work or settled by an earlier plan), the others by outcome, ``profiles``, ``batches``, ``seconds`` needed.
+        (requested or settled by an earlier plan), the others by outcome, ``profiles``, ``batches``, ``seconds`` needed,
+        ``left_over`` (identifiers that other plans have left), of which ``left_over_listed`` are in this plan.
     :raises AirflowFailException: when a retry cannot help.
     :raises ExportMissingError: when somebody has no document yet; a retry helps once they have.
     :raises KlaviyoError, LedgerUnavailableError, SourceUnavailableError: for trouble that a retry can mend. Nothing of
@@ -77,10 +87,13 @@ class DeletionPlanOperator(DeletionSourceOperator):
         max_profiles_per_identifier: int | None = 5,
         suppress_first: bool = False,
         batch_size: int = 500,
+        leftovers: str = "listed",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source.check()
+        if leftovers not in LEFTOVERS:
+            raise ValueError(f"leftovers must be one of {', '.join(LEFTOVERS)}, not {leftovers!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         check_regulation(regulation)
@@ -91,6 +104,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.suppress_first = suppress_first
         self.batch_size = batch_size
+        self.leftovers = leftovers
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Read, look up, register, and return the batches."""
@@ -105,21 +119,26 @@ class DeletionPlanOperator(DeletionSourceOperator):
             open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook),
         ):
             most = conf.getint("core", "max_map_length", fallback=1024)
+            others = self.leftovers == "all"
             rules = Rules(
                 regulation=self.regulation,
                 max_profiles=self.max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
                 batch_size=self.batch_size,
-                most_batches=most - len(ledger.outstanding_batches(but="", most=most // 2)),
+                most_batches=most - (len(ledger.outstanding_batches(but="", most=most // 2)) if others else 0),
+                leftovers=self.leftovers,
+                absent_looks=self.absent_looks,
             )
             client = hook.get_conn()
             confirm_leftovers(ledger, client)
-            limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation)
+            limits = (self.max_profiles, self.max_profiles_per_identifier, self.regulation, self.leftovers)
             recipe = self.recipe(client.settings, *limits)
             made_by = {"origin": origin_of(context), "recipe": recipe}
             plan = register_plan(partial(self.entries, hook), client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
-            earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own)))
+            earlier = (
+                ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own))) if others else []
+            )
             summary = self._summary(plan, ledger, client.settings)
             context["ti"].xcom_push(key="plan", value=summary)
             self._announce(summary, earlier)
@@ -134,7 +153,12 @@ class DeletionPlanOperator(DeletionSourceOperator):
 
         names = ("plan_id", "account_id", "state", "listed", "duplicates", "known", "profiles", "batches")
         seconds = round(plan["profiles"] * settings.interval_seconds(PROFILE_DELETION))
-        return {name: plan[name] for name in names} | ledger.counts([plan["plan_id"]]) | {"seconds": seconds}
+        left = ledger.left_over(but=plan["plan_id"])
+        return (
+            {name: plan[name] for name in names}
+            | ledger.counts([plan["plan_id"]])
+            | {"seconds": seconds, "left_over": left.people, "left_over_listed": left.listed}
+        )
 
     def _announce(self, summary: Mapping[str, Any], earlier: Sequence[BatchReference]) -> None:
         from airflow_provider_klaviyo.deletion.progress import duration
@@ -147,9 +171,18 @@ class DeletionPlanOperator(DeletionSourceOperator):
             f"{summary['batches']:,}",
             duration(summary["seconds"]),
         )
+        left, listed = summary["left_over"], summary["left_over_listed"]
         if earlier:
-            left = sum(reference.size for reference in earlier)
-            self.log.info("Earlier plans have left %s profiles to delete; they come first", f"{left:,}")
+            profiles = sum(reference.size for reference in earlier)
+            self.log.info("Other plans have left %s profiles to delete; they come first", f"{profiles:,}")
+        elif left:
+            self.log.warning(
+                "%s identifiers left by other plans, %s of them still listed, %s left alone: those stay outstanding "
+                "until a list names them or somebody withdraws their plan",
+                f"{left:,}",
+                f"{listed:,}",
+                f"{left - listed:,}",
+            )
 
 
 class DeletionPlanReleaseOperator(BaseOperator):

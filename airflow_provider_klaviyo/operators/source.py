@@ -97,13 +97,21 @@ class DeletionSourceOperator(SourceOperator):
     :param require_export: the ``output_path`` of a `ProfileAccessOperator`. Before anything is registered or deleted,
         everyone in the list who can be an identifier must have a document there, under the same ``request_id`` or
         identifier as it was written; otherwise the task fails. None to require nothing. Templated.
+    :param absent_looks: how many looks must agree before an identifier is ``absent``: 2, or 1. A search of Klaviyo's
+        may be empty by mistake; the second one costs a call for each 100 absent identifiers, and comes seconds later.
+        With 1, one empty response is final, and somebody listed may be lost by it.
     """
 
     template_fields: Sequence[str] = (*SourceOperator.template_fields, "require_export")
 
-    def __init__(self, *, require_export: str | XComArg | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, require_export: str | XComArg | None = None, absent_looks: int = 2, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        if absent_looks not in (1, 2):
+            raise ValueError(f"absent_looks must be 1 or 2, not {absent_looks!r}")
         self.require_export = require_export
+        self.absent_looks = absent_looks
 
     def entries(self, hook: KlaviyoHook) -> Generator[Any]:
         """Yield the list. To be closed; and nothing to be done about a row before the last one has come.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
-from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT
+from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT, GET_PROFILES
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
     KlaviyoAuthenticationError,
@@ -23,12 +23,30 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoRateLimitError,
 )
 from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
-from airflow_provider_klaviyo.deletion.drain import drain
+from airflow_provider_klaviyo.api.resources import Profile
+from airflow_provider_klaviyo.deletion import drain as drain_module
+from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.work import Work
 from airflow_provider_klaviyo.emulator import Emulator
 
 Connect = Callable[..., KlaviyoClient]
+KEYS = FingerprintKeys((b"a key of tests",))
+
+
+def drain(
+    ids: Sequence[str], client: KlaviyoClient, done: Any = None, record: Any = None, **how: Any
+) -> dict[str, Outcome]:
+    """Drain with a record that permits everything, unless another is given."""
+    return drain_module.drain(ids, client, done, record=record or Notes(), **how)
+
+
+def profile_in(request: httpx.Request) -> httpx.Response | None:
+    """Return the profile that a request looks up by its id; None for any other request."""
+    if request.method != "GET" or not request.url.path.startswith(f"{GET_PROFILES.path}/"):
+        return None
+    found = {"type": "profile", "id": request.url.path.rpartition("/")[2], "attributes": {}}
+    return httpx.Response(200, json={"data": found})
 
 
 def id_in(request: httpx.Request) -> str:
@@ -37,6 +55,8 @@ def id_in(request: httpx.Request) -> str:
 
 def refusing(*refused: str, status: int = 400) -> Callable[[httpx.Request], httpx.Response]:
     def answer(request: httpx.Request) -> httpx.Response:
+        if looked_up := profile_in(request):
+            return looked_up
         return httpx.Response(status, json={"errors": [{}]}) if id_in(request) in refused else httpx.Response(202)
 
     return answer
@@ -85,6 +105,8 @@ def test_five_refusals_before_anything_else_are_not(connect: Connect) -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if looked_up := profile_in(request):
+            return looked_up
         asked.append(id_in(request))
         return httpx.Response(400, json={"errors": [{"code": "invalid"}]})
 
@@ -173,12 +195,21 @@ class Notes:
         self.others = others
         self.noted: list[tuple[str, str]] = []
 
-    def begin(self, profile_id: str) -> bool:
-        self.noted.append(("begin", profile_id))
-        return profile_id not in self.others
+    def is_meant(self, profile: Profile) -> bool:
+        return True
 
-    def end(self, profile_id: str, outcome: Outcome) -> None:
+    def begin(self, profile: Profile) -> bool:
+        self.noted.append(("begin", profile.id))
+        return profile.id not in self.others
+
+    def end(self, profile_id: str, outcome: Outcome, *, in_doubt: bool = False) -> None:
         self.noted.append((outcome.value, profile_id))
+
+    def miss(self, profile_id: str) -> Outcome:
+        return Outcome.ABSENT
+
+    def find_again(self, client: KlaviyoClient) -> list[str]:
+        return []
 
     def give_back(self, profile_id: str) -> None:
         self.noted.append(("give_back", profile_id))
@@ -242,7 +273,9 @@ def in_turn(*answers: httpx.Response | Exception) -> Callable[[httpx.Request], h
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == GET_ACCOUNT.path:
-            return httpx.Response(200, json={"data": [{"id": "AbC123"}]})
+            return httpx.Response(200, json={"data": [{"type": "account", "id": "AbC123"}]})
+        if looked_up := profile_in(request):
+            return looked_up
         one = next(left)
         if isinstance(one, Exception):
             raise one

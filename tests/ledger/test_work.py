@@ -20,6 +20,7 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoRateLimitError,
     KlaviyoUnavailableError,
 )
+from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.emulator import Emulator
@@ -85,17 +86,17 @@ class Dying(LedgerBatch):
     number = 0
     after_the_call = False
 
-    def begin(self, profile_id: str) -> bool:
-        is_ours = super().begin(profile_id)
+    def begin(self, profile: Profile) -> bool:
+        is_ours = super().begin(profile)
         self.number += 1
         if self.number == 2 and not self.after_the_call:
             raise Killed
         return is_ours
 
-    def end(self, profile_id: str, outcome: Outcome) -> None:
+    def end(self, profile_id: str, outcome: Outcome, *, in_doubt: bool = False) -> None:
         if self.number == 2:
             raise Killed
-        super().end(profile_id, outcome)
+        super().end(profile_id, outcome, in_doubt=in_doubt)
 
 
 def die(shop: Any, reference: Any, *, after_the_call: bool, actor: str = "drainer") -> None:
@@ -245,13 +246,12 @@ def test_a_doubt_outlasts_a_refusal(shop: Any) -> None:
     """The first try may have had it deleted, the second was refused, and the third finds it gone."""
     reference, (profile_id,) = planned(shop, 1)
     with shop.fresh("drainer") as (ledger, _):
-        LedgerBatch(ledger, reference).begin(profile_id)
+        profile = Profile(profile_id, email="person.0@example.com")
+        LedgerBatch(ledger, reference).begin(profile)
         second = LedgerBatch(ledger, reference)
-        second.begin(profile_id)
+        second.begin(profile)
         second.give_back(profile_id)
-        third = LedgerBatch(ledger, reference)
-        third.begin(profile_id)
-        third.end(profile_id, Outcome.ABSENT)
+        LedgerBatch(ledger, reference).miss(profile_id)
     assert outcomes(shop) == {profile_id: "requested"}
 
 
@@ -297,10 +297,10 @@ def test_a_ledger_that_fails_between_two_steps_stops_the_drain(shop: Any) -> Non
     batch, ids = planned(shop)
 
     class Failing(LedgerBatch):
-        def end(self, profile_id: str, outcome: Outcome) -> None:
+        def end(self, profile_id: str, outcome: Outcome, *, in_doubt: bool = False) -> None:
             if profile_id == ids[1]:
                 raise LedgerUnavailableError("the ledger's database failed")
-            super().end(profile_id, outcome)
+            super().end(profile_id, outcome, in_doubt=in_doubt)
 
     with shop.open("drainer") as (ledger, hook):
         failing = Failing(ledger, batch)
@@ -360,12 +360,13 @@ def test_what_a_later_try_has_given_back_is_not_for_the_earlier_one(shop: Any) -
     with shop.fresh("drainer") as (ledger, _), shop.fresh("drainer") as (later_ledger, _hook):
         orphan = LedgerBatch(ledger, reference)
         later = LedgerBatch(later_ledger, reference)
-        assert later.begin(ids[0])
+        profile = Profile(ids[0], email="person.0@example.com")
+        assert later.begin(profile)
         later.give_back(ids[0])
         age(shop, LONGEST_CLAIM + timedelta(seconds=1))
         with pytest.raises(SupersededError):
-            orphan.begin(ids[0])
-        assert later.begin(ids[0])
+            orphan.begin(profile)
+        assert later.begin(profile)
 
 
 @on_sqlite
