@@ -32,6 +32,8 @@ def deployment_id() -> str:
             Variable.set(VARIABLE, uuid4().hex, DESCRIPTION)
             # Another task may have been quicker.
             known = Variable.get(VARIABLE, None)
+    except ImportError:
+        return ""  # Not in a task: Airflow 3 gives Variables to tasks only.
     except Exception as error:  # noqa: BLE001 - anything that a metadata database or an API server may raise
         log.warning(
             "The Airflow Variable %s cannot be read or made (%s). If another Airflow uses the same ledger, set "
@@ -39,5 +41,5 @@ def deployment_id() -> str:
             VARIABLE,
             type(error).__name__,
         )
-        known = None
+        return ""
     return str(known or "")

@@ -47,12 +47,14 @@ class Moved:
         """Keep in mind that a profile does not hold these."""
         self._missed.setdefault(profile_id, set()).update(fingerprints)
 
-    def settle(self, client: KlaviyoClient) -> dict[str, set[str]]:
+    def settle(self, client: KlaviyoClient, sent: Mapping[str, str]) -> dict[str, set[str]]:
         """Look for the identifiers elsewhere, and record what became of them.
 
         Found in other profiles, those join; found nowhere, by identifier and by profile id, they are ``absent``; and
         what two looks contradict each other about stays outstanding.
 
+        :param sent: profiles whose deletion was just requested, by the fingerprints that they held: a search may not
+            find them any more.
         :returns: the profiles that join, each with the fingerprints that it is listed by.
         """
         missed, self._missed = self._missed, {}
@@ -70,7 +72,7 @@ class Moved:
         joined: dict[str, set[str]] = {}
         for resolved in self._resolved(by_identifier, client):
             for row in by_identifier[resolved.identifier]:
-                for profile_id in self._settle_one(row, resolved, missed):
+                for profile_id in self._settle_one(row, resolved, missed, sent):
                     joined.setdefault(profile_id, set()).add(row.fingerprint)
         return joined
 
@@ -102,10 +104,14 @@ class Moved:
         most = self._plan["max_profiles_per_identifier"]
         yield from resolve(named, client, max_profiles_per_identifier=most)
 
-    def _settle_one(self, row: OpenRequest, resolved: Resolved, missed: Mapping[str, set[str]]) -> list[str]:
+    def _settle_one(
+        self, row: OpenRequest, resolved: Resolved, missed: Mapping[str, set[str]], sent: Mapping[str, str]
+    ) -> list[str]:
         """Record what became of a request; return the profiles that join it."""
         ledger, outcome = self._ledger, resolved.outcome
         holders = [profile.id for profile in resolved.profiles]
+        if outcome is Outcome.ABSENT and sent.get(row.fingerprint, row.profile_id) != row.profile_id:
+            holders, outcome = [sent[row.fingerprint]], Outcome.PLANNED
         if row.profile_id in holders:
             log.warning("Looks contradict each other about profile %s; its request stays outstanding", row.profile_id)
             return []

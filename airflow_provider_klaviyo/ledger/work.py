@@ -67,6 +67,7 @@ class LedgerBatch:
             self._listed.setdefault(profile_id, set()).add(fingerprint)
         self.profile_ids: list[str] = list(self._listed)
         self._in_doubt: set[str] = set()
+        self._sent: dict[str, str] = {}
         self._moved = Moved(ledger, plan, self._me)
 
     @property
@@ -109,6 +110,7 @@ class LedgerBatch:
             claimed = (*self._of_profile(profile.id), PLANNED, requests.c.fingerprint.in_(held))
             connection.execute(requests.update().where(*claimed).values(claimed_by=self._me, claimed_at=now))
             self._ledger.note(connection, self._reference.plan_id, "asked", [(None, profile.id)])
+        self._sent.update(dict.fromkeys(held, profile.id))
         return True
 
     def end(self, profile_id: str, outcome: Outcome, *, in_doubt: bool = False) -> None:
@@ -118,7 +120,8 @@ class LedgerBatch:
         values: dict[str, Any] = {"outcome": outcome.value, "outcome_at": _now(), "in_doubt": int(in_doubt)}
         if outcome is not Outcome.REQUESTED:
             values["identifier"] = None
-        claimed = (*self._of_profile(profile_id), MAY_END, requests.c.claimed_by == self._me)
+        sent = (requests.c.claimed_by == self._me, requests.c.claimed_at.is_not(None))
+        claimed = (*self._of_profile(profile_id), MAY_END, *sent)
         with self._ledger.database.begin() as connection:
             answered = connection.execute(select(requests.c.plan_id).where(*claimed).distinct()).scalars()
             plan_ids = sorted({*answered, self._reference.plan_id})
@@ -154,7 +157,7 @@ class LedgerBatch:
 
     def find_again(self, client: KlaviyoClient) -> Sequence[str]:
         """Look for the people whose profiles were missed, and settle them; return the profiles that join the batch."""
-        joined = self._moved.settle(client)
+        joined = self._moved.settle(client, self._sent)
         for profile_id, fingerprints in joined.items():
             self._listed.setdefault(profile_id, set()).update(fingerprints)
         return list(joined)
