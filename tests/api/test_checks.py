@@ -64,7 +64,7 @@ def test_a_turn_far_away_is_waited_for_before_the_check(stage: Any) -> None:
 
 def test_a_check_runs_again_before_each_repeated_send(stage: Any) -> None:
     sent: list[Request] = []
-    troubles = [THROTTLED, Answer(503), NoAnswer("ReadTimeout")]
+    troubles: list[Answer | NoAnswer] = [THROTTLED, Answer(503), NoAnswer("ReadTimeout")]
     play(stage, *troubles, Answer(202), before_send=look, on_send=lambda: sent.append(stage.sent[-1]))
     assert stage.sent == [LOOK, DELETION] * 4
     assert sent == [LOOK] * 4
