@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from airflow_provider_klaviyo.api import resources
-from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
+from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Check, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoInvalidRequestError
 from airflow_provider_klaviyo.api.paging import all_pages
@@ -27,19 +26,32 @@ class Found:
 
 
 def request_profile_deletion(
-    kind: str, value: str, *, patience_seconds: float = PATIENCE_SECONDS, before_send: Any = None, on_send: Any = None
+    kind: str,
+    value: str,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    before_send: Check | None = None,
+    on_send: Callable[[], None] | None = None,
 ) -> Conversation[None]:
     """Ask for the deletion of every profile that an identifier matches. It cannot be undone.
 
     Klaviyo deletes in its own time, and says nothing when it is done: look the profile up by its id.
 
     :param kind: ``id``, ``email`` or ``phone_number``.
+    :param before_send: run before each send, the repeated ones too; a second before the turn at the earliest. It
+        raises `NotPermittedError` when the deletion must not be requested, and then it is not.
+    :param on_send: called directly before each send; may raise the same.
     :raises KlaviyoNotFoundError: there is no such profile, or no longer.
 
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    answer = yield from ask(resources.deletion_request(kind, value), patience_seconds=patience_seconds, before_send=before_send, on_send=on_send)
+    answer = yield from ask(
+        resources.deletion_request(kind, value),
+        patience_seconds=patience_seconds,
+        before_send=before_send,
+        on_send=on_send,
+    )
     if answer.status != 202:
         raise KlaviyoAnswerError(
             f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",

@@ -7,7 +7,7 @@ the blocking client and the asyncio client say the same things and differ in ``a
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from airflow_provider_klaviyo.api.wire import Answer, Request, error_from, read_
 
 __all__ = [
     "PATIENCE_SECONDS",
+    "Check",
     "Conversation",
     "Heed",
     "Hold",
@@ -44,6 +45,9 @@ __all__ = [
 PATIENCE_SECONDS: Final = 600.0
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+# A check before a send takes two calls at most as a rule. Checks that came too late begin earlier the next time.
+LOOK_AHEAD_SECONDS: Final = 1.0
+LONGEST_LOOK_AHEAD_SECONDS: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class NotSent:
 Step = Reserve | Sleep | Send | Hold | Heed | Identify | Renew
 T = TypeVar("T")
 Conversation = Generator[Step, Any, T]
+Check = Callable[[], Conversation[None]]
 
 
 def exchange(
@@ -125,8 +130,8 @@ def exchange(
     patience_seconds: float = PATIENCE_SECONDS,
     is_repeatable: bool = True,
     in_doubt: bool = False,
-    before_send: Any = None,
-    on_send: Any = None,
+    before_send: Check | None = None,
+    on_send: Callable[[], None] | None = None,
 ) -> Conversation[Answer]:
     """Send one request at its turn, again if need be, and return the successful answer.
 
@@ -137,6 +142,11 @@ def exchange(
     :param is_repeatable: False for a request that does more when it is sent twice. Then only a 429 is waited out, by
         which nothing was done; any other trouble is ``in_doubt`` at once.
     :param in_doubt: whether the same request was sent before, and may have been carried out.
+    :param before_send: run before each send, the repeated ones too, `LOOK_AHEAD_SECONDS` before the turn at the
+        earliest, so that it delays nothing. When it raises, nothing is sent, and its error goes through: a
+        `KlaviyoError` of its own calls would pass for one of the request, and should come as a `NotPermittedError`.
+    :param on_send: called directly before each send. When it raises, nothing is sent, and its error goes through.
+    :raises NotPermittedError: from these two, with ``in_doubt`` as below.
     :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
         wait, and carries it as ``retry_after_seconds``.
     :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend. Any error is ``in_doubt``
@@ -149,9 +159,7 @@ def exchange(
     longest_hold_seconds = longest_turn_seconds + LONGEST_PAUSE_SECONDS
     try:
         while True:
-            yield from turn(request.endpoint, longest_turn_seconds)
-            if before_send is not None:
-                yield from before_send()
+            yield from turn(request.endpoint, longest_turn_seconds, before_send)
             if on_send is not None:
                 on_send()
             answer: Answer | NoAnswer | NotSent = yield Send(request)
@@ -183,21 +191,29 @@ def exchange(
         raise
 
 
-def turn(endpoint: Endpoint, longest_seconds: float) -> Conversation[None]:
+def turn(endpoint: Endpoint, longest_seconds: float, check: Check | None = None) -> Conversation[None]:
     """Wait for this endpoint's turn. A turn that a refusal has made void meanwhile is exchanged for a later one.
 
+    :param check: run shortly before the turn, and again when the turn is exchanged for one that is far away.
     :raises KlaviyoRateLimitError: when it is further away than this.
     """
     slot: Slot = yield Reserve(endpoint, None, longest_seconds)
-    while slot.wait_seconds > 0:
+    is_due, ahead_seconds = check is not None, LOOK_AHEAD_SECONDS
+    while is_due or slot.wait_seconds > 0:
         if slot.wait_seconds > longest_seconds:
             raise KlaviyoRateLimitError(
                 f"the next turn at {endpoint} is {slot.wait_seconds:,.0f} s away, longer than this call may wait: "
                 "Klaviyo has refused others for so long, or too many are waiting",
                 retry_after_seconds=slot.wait_seconds,
             )
-        yield Sleep(slot.wait_seconds)
+        if check is not None and is_due and slot.wait_seconds <= ahead_seconds:
+            yield from check()
+            is_due = False
+        else:
+            yield Sleep(slot.wait_seconds - (ahead_seconds if is_due else 0.0))
         slot = yield Reserve(endpoint, slot, longest_seconds)
+        if check is not None and not is_due and slot.wait_seconds > ahead_seconds:
+            is_due, ahead_seconds = True, min(2 * ahead_seconds, LONGEST_LOOK_AHEAD_SECONDS)
 
 
 def _out_of_patience(error: KlaviyoUnavailableError, wait_seconds: float) -> KlaviyoUnavailableError:

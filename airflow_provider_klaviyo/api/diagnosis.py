@@ -9,9 +9,10 @@ with a new access token Klaviyo may take the refresh token back, and when that a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from airflow_provider_klaviyo.api.conversation import Conversation, Identify, Renew, exchange
+from airflow_provider_klaviyo.api.conversation import Check, Conversation, Identify, Renew, exchange
 from airflow_provider_klaviyo.api.credentials import Credential
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
@@ -28,16 +29,29 @@ __all__ = ["ask"]
 PATIENCE_SECONDS: Final = 30.0
 
 
-def ask(request: Request, *, patience_seconds: float, is_repeatable: bool = True, before_send: Any = None, on_send: Any = None) -> Conversation[Answer]:
+def ask(
+    request: Request,
+    *,
+    patience_seconds: float,
+    is_repeatable: bool = True,
+    before_send: Check | None = None,
+    on_send: Callable[[], None] | None = None,
+) -> Conversation[Answer]:
     """Send one request as `exchange` does; on a 401 ask other endpoints with the same key what is wrong.
 
     An access token that is accepted nowhere is replaced by a new one, and the request is sent once more.
 
+    :param before_send: as `exchange` takes it, and ``on_send`` too: of this request, not of the others.
     :raises KlaviyoAuthenticationError: when the key is right elsewhere, or nothing can be learnt.
     :raises KlaviyoKeyError: when it is accepted nowhere.
     :raises KlaviyoError: as `exchange`.
     """
-    how: dict[str, Any] = {"patience_seconds": patience_seconds, "is_repeatable": is_repeatable, "before_send": before_send, "on_send": on_send}
+    how: dict[str, Any] = {
+        "patience_seconds": patience_seconds,
+        "is_repeatable": is_repeatable,
+        "before_send": before_send,
+        "on_send": on_send,
+    }
     answer = yield from _answer_or_refusal(request, **how)
     if isinstance(answer, KlaviyoKeyError) and (yield Renew()):
         answer = yield from _answer_or_refusal(request, **how, in_doubt=answer.in_doubt)

@@ -157,12 +157,12 @@ class KlaviyoStoppedError(KlaviyoError):
 
 
 class NotPermittedError(Exception):
-    """A check before a send has refused it, so nothing was sent.
+    """Our own check before a send has refused it, so nothing was sent this time.
 
     :param in_doubt: an earlier send of the same request may have been carried out.
     """
 
-    in_doubt: bool = False
+    in_doubt = False
 
 
 _BY_STATUS: dict[int, type[KlaviyoError]] = {

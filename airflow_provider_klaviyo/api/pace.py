@@ -89,11 +89,13 @@ def reserve(
     """Return the pace after one more turn is taken, and that turn.
 
     :param slot: a turn reserved earlier. It is handed back, with what is left to wait, unless a hold has come
-        between: then it is void and a new one is taken behind the hold.
+        between, or it has passed by a second or more: then it is void and a new one is taken, as all who were stalled
+        by the same trouble would go at once.
     :param longest_seconds: for how long it will be waited for. A turn further away is not taken: those who come again
         and again meanwhile would push it ever further.
     """
-    if slot is not None and slot.at >= pace.held_until:
+    late = now - max(interval_seconds, LONGEST_BURST_WINDOW_SECONDS)
+    if slot is not None and slot.at >= pace.held_until and slot.at > late:
         return pace, Slot(slot.at, max(0.0, slot.at - now))
     at = max(now, pace.next_at, pace.held_until)
     if at - now > longest_seconds:

@@ -141,6 +141,13 @@ def test_a_process_begins_with_a_wait_because_another_may_have_just_called(
     assert Paces(lambda: 100.0).reserve("", "", interval_seconds).wait_seconds == pytest.approx(wait_seconds)
 
 
+def test_a_reserved_turn_that_was_missed_by_a_second_is_void() -> None:
+    pace, slot = reserve(Pace(next_at=5), now=0, interval_seconds=0.1)
+    assert reserve(pace, now=5.9, interval_seconds=0.1, slot=slot) == (pace, Slot(at=5, wait_seconds=0))
+    later, exchanged = reserve(pace, now=6, interval_seconds=0.1, slot=slot)
+    assert (exchanged, later.next_at) == (Slot(at=6, wait_seconds=0), 6.1)
+
+
 def test_turns_that_were_missed_are_not_made_up_for() -> None:
     pace, slot = reserve(Pace(next_at=0), now=100, interval_seconds=1)
     assert slot == Slot(at=100, wait_seconds=0)
