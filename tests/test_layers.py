@@ -16,11 +16,11 @@ OWN = PACKAGE.name
 
 # What each room may import of the others; everything outside the package is judged below.
 MAY_IMPORT = {
-    "access": {"access", "api", "deletion"},
+    "access": {"access", "api", "deletion", "tracebacks"},
     "api": {"api", ""},
     "deletion": {"api", "deletion"},
     "emulator": {"emulator"},
-    "hooks": {"access", "api", "deletion", "hooks", "get_provider_info", "ledger"},
+    "hooks": {"access", "api", "deletion", "hooks", "get_provider_info", "ledger", "tracebacks"},
     "ledger": {"api", "deletion", "ledger", "restriction"},
     "operators": {
         "access",
@@ -35,18 +35,32 @@ MAY_IMPORT = {
         "restriction",
         "sources",
         "task",
+        "tracebacks",
     },
     "rectification": {"api", "deletion", "rectification", "sources"},
     "restriction": {"api", "deletion", "restriction"},
-    "sensors": {"api", "concealed", "deletion", "hooks", "lasting", "ledger", "sensors", "sources", "task", "triggers"},
-    "triggers": {"api", "deletion", "hooks", "lasting", "triggers"},
+    "sensors": {
+        "api",
+        "concealed",
+        "deletion",
+        "hooks",
+        "lasting",
+        "ledger",
+        "sensors",
+        "sources",
+        "task",
+        "triggers",
+        "tracebacks",
+    },
+    "triggers": {"api", "deletion", "hooks", "lasting", "triggers", "tracebacks"},
     "concealed": set(),
     "get_provider_info": set(),
     "oauth": {"api"},
     "lasting": {"access", "api", "deletion", "ledger", "sources"},
     "retries": {"api", "lasting"},
-    "sources": {"concealed", "deletion", "sources"},
+    "sources": {"concealed", "deletion", "sources", "tracebacks"},
     "task": set(),
+    "tracebacks": set(),
     "": set(),
 }
 
@@ -110,6 +124,7 @@ def test_a_room_imports_only_the_packages_that_it_may(path: Path) -> None:
         "concealed": set(),
         "get_provider_info": set(),
         "task": {"airflow"},
+        "tracebacks": set(),
         "": set(),
     }
     assert foreign(path) <= allowed.get(room_of(path), {"airflow", "pendulum"})

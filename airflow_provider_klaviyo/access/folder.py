@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from airflow_provider_klaviyo.access.errors import OutputUnavailableError
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 __all__ = ["DocumentFolder"]
 
@@ -25,6 +26,7 @@ PRIVATE_FOLDER: Final = 0o700
 T = TypeVar("T")
 
 
+@hide_variables
 @dataclass(frozen=True, slots=True)
 class DocumentFolder:
     """Where documents lie. On this machine they are readable by their owner only; elsewhere, as the storage says.

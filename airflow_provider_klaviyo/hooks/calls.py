@@ -14,12 +14,14 @@ from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.resources import Account, Profile
 from airflow_provider_klaviyo.api.suppression import SuppressionJob
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 __all__ = ["KlaviyoCalls"]
 
 T = TypeVar("T")
 
 
+@hide_variables
 class KlaviyoCalls:
     """The calls of a hook, each paced and tried again as the operators' are; they block."""
 

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 
 from airflow_provider_klaviyo.ledger.database import Database
 from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError
+from airflow_provider_klaviyo.tracebacks import clear_variables
 
 __all__ = ["naming", "open_database"]
 
@@ -33,8 +34,7 @@ def naming(conn_id: str) -> Iterator[None]:
     try:
         yield
     except LedgerError as error:
-        error.__context__ = error.__cause__ = None
-        error.__traceback__ = None
+        clear_variables(error)
         raise type(error)(f"Ledger {conn_id!r}: {error}") from None
 
 

@@ -24,6 +24,7 @@ from airflow_provider_klaviyo.get_provider_info import get_provider_info
 from airflow_provider_klaviyo.hooks.calls import KlaviyoCalls
 from airflow_provider_klaviyo.hooks.connection import fingerprint_keys_from, settings_from
 from airflow_provider_klaviyo.hooks.tokens import open_async_tokens, open_tokens
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -37,6 +38,7 @@ TEST_PATIENCE_SECONDS: Final = 5.0
 _checked_keys: set[tuple[str, str, str]] = set()
 
 
+@hide_variables
 class KlaviyoHook(KlaviyoCalls, BaseHook):
     """Talk to Klaviyo with the private API key, or the OAuth app, of an Airflow connection.
 

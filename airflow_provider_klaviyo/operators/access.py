@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.operators.source import SourceOperator
 from airflow_provider_klaviyo.task import origin_of
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -75,6 +76,7 @@ class ProfileAccessOperator(SourceOperator):
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
 
+    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the documents, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
 from airflow_provider_klaviyo.sources.errors import SourceError
 from airflow_provider_klaviyo.task import actor_of
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -92,6 +93,7 @@ class ProfileDeletionOperator(DeletionSourceOperator):
                 "had them"
             )
 
+    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete who is there, and return the counts."""
         from airflow_provider_klaviyo.lasting import fail_for_good

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_klaviyo.deletion.terms import check_regulation
 from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
 from airflow_provider_klaviyo.task import actor_of, origin_of
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -106,6 +107,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
         self.batch_size = batch_size
         self.leftovers = leftovers
 
+    @hide_variables
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Read, look up, register, and return the batches."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
@@ -214,6 +216,7 @@ class DeletionPlanReleaseOperator(BaseOperator):
         self.ledger_conn_id = ledger_conn_id
         self.suppress_first = suppress_first
 
+    @hide_variables
     def execute(self, context: Context) -> None:
         """Release the plan; one that is not held stays as it is."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.operators.source import SourceOperator
 from airflow_provider_klaviyo.task import actor_of
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,6 +53,7 @@ class DeletionRecheckOperator(SourceOperator):
         self.recheck_after = list(spans)
         self.ledger_conn_id = ledger_conn_id
 
+    @hide_variables
     def execute(self, context: Context) -> dict[str, int]:
         """Look up who is due, record who came back, and return the counts."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger

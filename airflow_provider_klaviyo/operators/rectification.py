@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.operators.source import SourceOperator
 from airflow_provider_klaviyo.sources.source import Source
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -64,6 +65,7 @@ class ProfileUpdateOperator(SourceOperator):
         """Where the list comes from, with what is to change."""
         return replace(super().source, row_type=_change)
 
+    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Change who is not right yet, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.operators.source import SourceOperator
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,6 +66,7 @@ class ProfileSuppressionOperator(SourceOperator):
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
 
+    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Suppress who is there, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

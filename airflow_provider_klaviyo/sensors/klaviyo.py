@@ -19,6 +19,7 @@ from airflow_provider_klaviyo.sources.errors import SourceError
 from airflow_provider_klaviyo.sources.lists import listed
 from airflow_provider_klaviyo.sources.queries import check_query
 from airflow_provider_klaviyo.sources.source import Source
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -147,6 +148,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         self._confirmation: Confirmation | None = None
         self._seen: Seen | None = None
 
+    @hide_variables
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, or the way that ``mode`` says, and return the counts."""
         if self.deferrable:
@@ -157,11 +159,13 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(self._overdue()) from error
 
+    @hide_variables
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. A look without a proper answer is followed by the next one, until time is up."""
         counts = self._try_to_look(context)
         return PokeReturnValue(counts is not None, counts)
 
+    @hide_variables
     def execute_complete(self, context: Context, event: object = None) -> dict[str, int] | None:
         """Go on from what the trigger found."""
         from airflow.providers.common.compat.sdk import AirflowFailException

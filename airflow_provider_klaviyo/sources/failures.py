@@ -7,13 +7,18 @@ cases the class of the error, its SQLSTATE or number, and how many rows were rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus
 
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
 
-__all__ = ["query_failure"]
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
+__all__ = ["connection_failure", "query_failure"]
+
+SHORTEST_SECRET: Final = 8
 SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
 # Classes of SQLSTATE: connection, authorization, catalog, schema, syntax or access rule, resources, operator.
 ABOUT_NO_ROW: Final = {"08", "28", "3D", "3F", "42", "53", "57"}
@@ -21,6 +26,18 @@ ABOUT_NO_ROW: Final = {"08", "28", "3D", "3F", "42", "53", "57"}
 MAY_PASS: Final = {"08", "40", "53", "55", "57", "58", "XX"}
 # PEP 249's classes of what is wrong again the next time. It counts the rest, OperationalError above all, as trouble.
 STAYS: Final = {"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"}
+
+
+def connection_failure(error: Exception, conn_id: str, connection: Connection) -> SourceUnavailableError:
+    """Return what to raise instead of what a driver has raised when it was to connect.
+
+    Its text is about the server, and shown, unless it repeats a secret of the connection, as some do with a whole URL.
+    """
+    kind, text = type(error).__name__, str(error).strip()
+    secrets = {form for one in _secrets(connection) for form in (one, quote(one, safe=""), quote_plus(one))}
+    if any(secret in text for secret in secrets):
+        text = "the driver's own words are not shown, because they repeat a secret of the connection"
+    return SourceUnavailableError(f"the database of connection {conn_id!r} cannot be reached: {kind}: {text}")
 
 
 def query_failure(error: Exception, where: str, rows: int, *, is_starting: bool) -> Exception:
@@ -45,6 +62,21 @@ def query_failure(error: Exception, where: str, rows: int, *, is_starting: bool)
             "there to see them"
         )
     return SourceError(text) if _stays(error, state) else SourceUnavailableError(text)
+
+
+def _secrets(connection: Connection) -> Iterator[str]:
+    """Yield the password, and all texts among the extra fields that are long enough to be secret."""
+    if connection.password:
+        yield connection.password
+    todo: list[Any] = [connection.extra_dejson]
+    while todo:
+        match todo.pop():
+            case str(text) if len(text) >= SHORTEST_SECRET:
+                yield text
+            case dict(fields):
+                todo += fields.values()
+            case list(items):
+                todo += items
 
 
 def _sqlstate(error: Exception) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow_provider_klaviyo.sources.columns import Row
@@ -26,6 +27,7 @@ def check_path(path: Any) -> None:
         _suffix(path)
 
 
+@hide_variables
 def read_file(path: Any, row: type[Row]) -> Generator[Row]:
     """Yield the entries of a file, as it is read. To be closed, so that the file is.
 

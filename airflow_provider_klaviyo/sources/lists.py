@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_klaviyo.concealed import Concealed
 from airflow_provider_klaviyo.sources.errors import SourceError
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow_provider_klaviyo.sources.columns import Columns, Row
@@ -26,6 +27,7 @@ def check_list(profiles: Any, row: type[Row]) -> None:
         pass
 
 
+@hide_variables
 def list_entries(profiles: Any, row: type[Row]) -> Generator[Row]:
     """Yield what a list holds: a string as it is; a mapping by the kind that is its key.
 

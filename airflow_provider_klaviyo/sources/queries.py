@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
+from airflow_provider_klaviyo.sources.errors import SourceError
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 if TYPE_CHECKING:
     from airflow_provider_klaviyo.sources.columns import Row
@@ -29,6 +30,7 @@ def check_query(sql: str | None, sql_conn_id: str | None, parameters: Any) -> No
         raise SourceError("parameters belong to sql=…, which is missing")
 
 
+@hide_variables
 def queried(sql: str, sql_conn_id: str, row: type[Row], parameters: Any = None) -> Generator[Row]:
     """Yield the entries that a query returns, in the worker, 5,000 rows at a time.
 
@@ -83,15 +85,15 @@ def _connected(sql_conn_id: str) -> Any:
     from airflow.providers.common.compat.sdk import BaseHook
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+    from airflow_provider_klaviyo.sources.failures import connection_failure
+
     hook = BaseHook.get_hook(sql_conn_id)
     if not isinstance(hook, DbApiHook):
         raise SourceError(f"Connection {sql_conn_id!r} is no database: its hook is {type(hook).__name__}")
     try:
         return hook.get_conn()
-    except Exception as error:
-        raise SourceUnavailableError(
-            f"the database of connection {sql_conn_id!r} cannot be reached: {type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:  # noqa: BLE001 - each driver has classes of its own
+        raise connection_failure(error, sql_conn_id, BaseHook.get_connection(sql_conn_id)) from None
 
 
 def _cursor(connection: Any) -> Any:

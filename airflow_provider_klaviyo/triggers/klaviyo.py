@@ -18,6 +18,7 @@ from airflow_provider_klaviyo.api.errors import (
 from airflow_provider_klaviyo.deletion.progress import duration
 from airflow_provider_klaviyo.hooks.sharing import ClientShare
 from airflow_provider_klaviyo.lasting import lasting_errors
+from airflow_provider_klaviyo.tracebacks import hide_variables
 
 __all__ = ["DeletionConfirmedTrigger"]
 
@@ -120,6 +121,7 @@ class DeletionConfirmedTrigger(BaseTrigger):
             return False
         return began + self.report_seconds <= time.time() <= self.deadline - self.pause_seconds
 
+    @hide_variables
     async def _look(self, share: ClientShare, profile_ids: Sequence[str]) -> list[str]:
         """Look once. In a crowd that takes as long as it takes; only near the end of the time it is given up."""
         try:
