@@ -8,13 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from lists import delete_listed
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.errors import KlaviyoServerError
 from airflow_provider_klaviyo.deletion.confirm import Confirmation, still_there
-from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
-from airflow_provider_klaviyo.deletion.plan import make_plan
 from airflow_provider_klaviyo.emulator import Emulator, ManualClock
 
 Connect = Callable[..., KlaviyoClient]
@@ -34,8 +33,7 @@ def erase(client: KlaviyoClient, clock: ManualClock, now: Callable[[], datetime]
         clock.advance(1)
         looked_up_at = now()
         clock.advance(1)
-        plan = make_plan(listed, client)
-        return plan.work(looked_up_at).result(drain(list(plan.profile_ids), client))
+        return delete_listed(listed, client, looked_up_at)
 
     return erase
 

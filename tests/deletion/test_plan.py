@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from records import KEYS
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError, KlaviyoPermissionError
@@ -23,7 +24,7 @@ from airflow_provider_klaviyo.emulator import Emulator
 def counts_of(plan: Any) -> dict[str, int]:
     return {
         name: number
-        for name, number in plan.work(datetime.now(UTC)).result(None).items()
+        for name, number in plan.work(datetime.now(UTC), KEYS).result(None).items()
         if isinstance(number, int) and number
     }
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lists import delete_listed
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
-from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
-from airflow_provider_klaviyo.deletion.plan import make_plan
 from airflow_provider_klaviyo.emulator import Emulator
 
 SIGNS = "\"\\+,()[]{}%&=#?;:'`*/ .-_aA1éß漢😀"
@@ -59,11 +56,6 @@ def look_alikes(address: str) -> set[str]:
     } - {address}
 
 
-def erase(listed: list[object], client: KlaviyoClient) -> dict[str, object]:
-    plan = make_plan(listed, client)
-    return plan.work(datetime.now(UTC)).result(drain(list(plan.profile_ids), client))
-
-
 @settings(max_examples=150)
 @given(addresses)
 @example('"ada"@example.com')
@@ -82,7 +74,7 @@ def test_an_address_is_looked_up_as_itself_or_is_invalid_and_never_finds_anybody
     itself = lasting_emulator.add_profile(address.strip())
     for other in look_alikes(address.strip().lower()):
         lasting_emulator.add_profile(other)
-    result = erase([address], lasting_client)
+    result = delete_listed([address], lasting_client)
     if result["invalid"]:
         assert lasting_emulator.deletion_requests == []
     else:
@@ -105,7 +97,7 @@ def test_exactly_who_is_listed_is_deleted_and_every_row_has_one_outcome(
         known: list[object] = [{kind: value} for person in persons for kind, value in person.items()]
         listed = listed + data.draw(st.lists(st.sampled_from([*known, *ids]), max_size=8))
     before = lasting_emulator.profiles()
-    result = erase(listed, lasting_client)
+    result = delete_listed(listed, lasting_client)
 
     named: list[Identifier] = []
     for row in listed:
@@ -125,7 +117,7 @@ def test_exactly_who_is_listed_is_deleted_and_every_row_has_one_outcome(
     assert result["invalid"] == len(listed) - len(named)
     assert result["duplicates"] == len(named) - len(set(named))
     outcomes = ("planned", "requested", "absent", "invalid", "refused", "held")
-    assert result["listed"] == result["duplicates"] + sum(result[name] for name in outcomes)  # type: ignore[misc]
+    assert result["listed"] == result["duplicates"] + sum(result[name] for name in outcomes)
 
 
 @settings(max_examples=50)
@@ -140,7 +132,7 @@ def test_nobody_is_deleted_whom_klaviyo_puts_into_an_answer_unasked(
     )
     lasting_emulator.fault("unasked_profile")
     try:
-        erase(listed, lasting_client)
+        delete_listed(listed, lasting_client)
     finally:
         lasting_emulator.clear_faults()
     assert lasting_emulator.deletion_requests == []
@@ -150,8 +142,8 @@ def test_a_second_run_finds_nobody_left(lasting_emulator: Emulator, lasting_clie
     lasting_emulator.forget_people()
     lasting_emulator.add_profiles({"email": f"{number}@example.com"} for number in range(20))
     listed: list[object] = [f"{number}@example.com" for number in range(30)]
-    first = erase(listed, lasting_client)
-    second = erase(listed, lasting_client)
+    first = delete_listed(listed, lasting_client)
+    second = delete_listed(listed, lasting_client)
     assert (first["requested"], first["absent"]) == (20, 10)
     assert (second["requested"], second["absent"]) == (0, 30)
     assert len(lasting_emulator.deletion_requests) == 20
@@ -170,5 +162,5 @@ def test_a_letter_that_looks_like_another_finds_nobody_else(
 ) -> None:
     lasting_emulator.forget_people()
     lasting_emulator.add_profile(other)
-    assert erase([one], lasting_client)["absent"] == 1
+    assert delete_listed([one], lasting_client)["absent"] == 1
     assert lasting_emulator.deletion_requests == []
