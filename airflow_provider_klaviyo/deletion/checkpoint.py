@@ -121,7 +121,7 @@ class Checkpoint:
     def give_back(self, profile_id: str) -> None:
         """Keep nothing: it was not done."""
 
-    def miss(self, profile_id: str) -> Outcome:
+    def miss(self, profile_id: str, *, is_there: bool) -> Outcome:
         """Count a profile that is gone, or holds nothing that was listed, as absent, and look for the person later."""
         self._missed |= self._listed[profile_id]
         return Outcome.ABSENT

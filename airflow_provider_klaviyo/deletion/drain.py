@@ -56,8 +56,8 @@ class Record(Protocol):
     def give_back(self, profile_id: str) -> None:
         """Note that Klaviyo would not have it, so that anybody may try again at once; nothing was deleted."""
 
-    def miss(self, profile_id: str) -> Outcome | None:
-        """Note that a profile is gone, or holds nothing that was listed; return its outcome if that is known."""
+    def miss(self, profile_id: str, *, is_there: bool) -> Outcome | None:
+        """Note that a profile is gone, or is there and holds nothing that was listed; return its outcome if known."""
 
     def find_again(self, client: KlaviyoClient) -> Sequence[str]:
         """Look for the people whose profiles were missed by their identifiers, and settle them.
@@ -136,6 +136,10 @@ class _Ended(TypedDict):
 class _MissedError(NotPermittedError):
     """The profile is gone, or holds nothing that was listed."""
 
+    def __init__(self, *, is_there: bool) -> None:
+        super().__init__()
+        self.is_there = is_there
+
 
 class _NotOursError(NotPermittedError):
     """The record does not permit the call: the plan was withdrawn, or another worker is at it."""
@@ -167,9 +171,9 @@ class _Permit:
         try:
             profile = yield from get_profile(self._profile_id)
         except KlaviyoError as error:
-            raise (_MissedError() if _is_gone(error) else _LookError(error)) from None
+            raise (_MissedError(is_there=False) if _is_gone(error) else _LookError(error)) from None
         if profile.id != self._profile_id or not self._record.is_meant(profile):
-            raise _MissedError
+            raise _MissedError(is_there=True)
         self._profile = profile
 
     def confirm(self) -> None:
@@ -194,7 +198,7 @@ def _delete(profile_id: str, client: KlaviyoClient, record: Record, *, may_be_re
         if error is not None:
             error.in_doubt = stop.in_doubt
             raise error from None
-        outcome = record.miss(profile_id) if isinstance(stop, _MissedError) else None
+        outcome = record.miss(profile_id, is_there=stop.is_there) if isinstance(stop, _MissedError) else None
         return None if outcome is None else _Ended(outcome=outcome, in_doubt=False, is_answer=False)
     except KlaviyoError as error:
         if permit.is_begun and _is_not_accepted(error):
@@ -292,7 +296,7 @@ def _request(profile_id: str, client: KlaviyoClient, permit: _Permit, *, may_be_
         return _Ended(outcome=Outcome.REQUESTED, in_doubt=False, is_answer=True)
     if in_doubt or _is_there(profile_id, client):
         return _Ended(outcome=Outcome.REQUESTED, in_doubt=in_doubt, is_answer=True)
-    raise _MissedError
+    raise _MissedError(is_there=False)
 
 
 def _is_gone(error: KlaviyoError) -> bool:

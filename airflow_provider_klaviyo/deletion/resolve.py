@@ -53,7 +53,12 @@ class Batch:
 
 
 def resolve(
-    identifiers: Iterable[Identifier], client: KlaviyoClient, *, max_profiles_per_identifier: int | None = None, absent_looks: int = 1, is_absence_known: object = None
+    identifiers: Iterable[Identifier],
+    client: KlaviyoClient,
+    *,
+    max_profiles_per_identifier: int | None = None,
+    absent_looks: int = 1,
+    is_absence_known: object = None,
 ) -> Iterator[Resolved]:
     """Look identifiers up, 100 a call and several calls at a time, and yield what each one matches.
 

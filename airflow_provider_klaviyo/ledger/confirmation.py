@@ -191,5 +191,7 @@ def _gone(page: list[OpenRequest], client: KlaviyoClient) -> list[OpenRequest]:
     ids = list(dict.fromkeys(row.profile_id for row in page))
     hundreds = (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))
     there = {one for found in client.run_each(map(still_there, hundreds)) for one in found}
-    there |= {one for one, is_there in client.run_each(map(look_by_id, (one for one in ids if one not in there))) if is_there}
+    there |= {
+        one for one, is_there in client.run_each(map(look_by_id, (one for one in ids if one not in there))) if is_there
+    }
     return [row for row in page if row.profile_id not in there]

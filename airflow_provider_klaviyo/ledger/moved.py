@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.engine import Connection
 
 from airflow_provider_klaviyo.api.calls import find_all_profiles
@@ -50,8 +50,9 @@ class Moved:
     def settle(self, client: KlaviyoClient, sent: Mapping[str, str]) -> dict[str, set[str]]:
         """Look for the identifiers elsewhere, and record what became of them.
 
-        Found in other profiles, those join; found nowhere, by identifier and by profile id, they are ``absent``; and
-        what two looks contradict each other about stays outstanding.
+        Found in other profiles, those join. Found nowhere, by identifier and by profile id, they are ``absent``, or
+        ``requested`` and in doubt if an earlier try may have had the profile deleted. If two looks contradict each
+        other, the request stays outstanding.
 
         :param sent: profiles whose deletion was just requested, by the fingerprints that they held: a search may not
             find them any more.
@@ -65,33 +66,25 @@ class Moved:
             "%s profiles are gone, or do not hold what was listed any more; looking for the listed identifiers again",
             f"{len({row.profile_id for row in rows}):,}",
         )
-        rows = self._without_contradictions(rows, client)
+        ids = list(dict.fromkeys(row.profile_id for row in rows))
+        seen = {one.id: fingerprints_of(one, self._ledger.keys) for one in client.run(find_all_profiles(Kind.ID, ids))}
+        rows = _without_contradictions(rows, seen)
         by_identifier: dict[Identifier, list[OpenRequest]] = {}
         for row in rows:
             by_identifier.setdefault(row.identifier, []).append(row)
         joined: dict[str, set[str]] = {}
         for resolved in self._resolved(by_identifier, client):
             for row in by_identifier[resolved.identifier]:
-                for profile_id in self._settle_one(row, resolved, missed, sent):
+                for profile_id in self._settle_one(row, resolved, missed, sent, is_there=row.profile_id in seen):
                     joined.setdefault(profile_id, set()).add(row.fingerprint)
         return joined
 
     def _planned(self, missed: Mapping[str, set[str]]) -> list[OpenRequest]:
         is_any, parameters = any_of(self._ledger.database, requests.c.profile_id, list(missed))
         of_plan = (requests.c.plan_id == self._plan["plan_id"], requests.c.outcome == Outcome.PLANNED.value)
+        is_ours = or_(requests.c.claimed_at.is_(None), requests.c.claimed_by == self._worker)
         with self._ledger.database.begin() as connection:
-            return read_open_requests(
-                self._ledger, connection, (*of_plan, requests.c.claimed_at.is_(None), is_any), parameters
-            )
-
-    def _without_contradictions(self, rows: list[OpenRequest], client: KlaviyoClient) -> list[OpenRequest]:
-        """Leave out rows whose profile a second look, by id, does see with what was listed."""
-        ids = list(dict.fromkeys(row.profile_id for row in rows))
-        seen = {one.id: fingerprints_of(one, self._ledger.keys) for one in client.run(find_all_profiles(Kind.ID, ids))}
-        left = [row for row in rows if row.fingerprint not in seen.get(row.profile_id, ())]
-        if len(left) < len(rows):
-            log.warning("%s looks contradict each other; those requests stay outstanding", len(rows) - len(left))
-        return left
+            return read_open_requests(self._ledger, connection, (*of_plan, is_ours, is_any), parameters)
 
     def _resolved(self, identifiers: Iterable[Identifier], client: KlaviyoClient) -> Iterable[Resolved]:
         """Look identifiers up; for a profile id, its own profile was the only place to look."""
@@ -105,7 +98,13 @@ class Moved:
         yield from resolve(named, client, max_profiles_per_identifier=most)
 
     def _settle_one(
-        self, row: OpenRequest, resolved: Resolved, missed: Mapping[str, set[str]], sent: Mapping[str, str]
+        self,
+        row: OpenRequest,
+        resolved: Resolved,
+        missed: Mapping[str, set[str]],
+        sent: Mapping[str, str],
+        *,
+        is_there: bool,
     ) -> list[str]:
         """Record what became of a request; return the profiles that join it."""
         ledger, outcome = self._ledger, resolved.outcome
@@ -123,8 +122,10 @@ class Moved:
             if outcome is Outcome.PLANNED:
                 # Without others, all that hold it belong to the request already, under other parts of it.
                 outcome = Outcome.HELD if others else Outcome.ABSENT
-            values = {"outcome": outcome.value, "outcome_at": datetime.now(UTC), "identifier": None}
-            ledger.change(connection, outcome.value, [row], values, was=Outcome.PLANNED)
+            values: dict[str, Any] = {"outcome_at": datetime.now(UTC), "identifier": None}
+            if outcome is Outcome.ABSENT and row.claimed_at is not None and not is_there:
+                outcome, values = Outcome.REQUESTED, {"outcome_at": datetime.now(UTC), "in_doubt": 1}
+            ledger.change(connection, outcome.value, [row], values | {"outcome": outcome.value}, was=Outcome.PLANNED)
         return []
 
     def _is_room(self, connection: Connection, others: list[str], missed: Mapping[str, set[str]]) -> bool:
@@ -138,6 +139,17 @@ class Moved:
             return True
         log.warning("A moved identifier would have the plan match more than max_profiles=%s profiles: held", most)
         return False
+
+
+def _without_contradictions(rows: list[OpenRequest], seen: Mapping[str, frozenset[str]]) -> list[OpenRequest]:
+    """Leave out rows whose profile a second look, a search by id, does see with what was listed.
+
+    :param seen: the profiles that it sees, each with the fingerprints of what it holds.
+    """
+    left = [row for row in rows if row.fingerprint not in seen.get(row.profile_id, ())]
+    if len(left) < len(rows):
+        log.warning("%s looks contradict each other; those requests stay outstanding", len(rows) - len(left))
+    return left
 
 
 def join(

@@ -28,6 +28,7 @@ class OpenRequest:
     fingerprint: str
     profile_id: str
     outcome_at: datetime
+    claimed_at: datetime | None
     identifier: Identifier = field(repr=False)
 
 
@@ -51,6 +52,7 @@ def read_open_requests(
         requests.c.fingerprint,
         requests.c.profile_id,
         requests.c.outcome_at,
+        requests.c.claimed_at,
         requests.c.kind,
         requests.c.identifier,
         requests.c.key_id,
@@ -61,8 +63,16 @@ def read_open_requests(
         .order_by(requests.c.plan_id, requests.c.number, requests.c.part)
         .limit(most)
     )
-    found = []
-    for *place, kind, sealed, key_id in connection.execute(query, dict(parameters or {})):
-        text = ledger.sealer.unseal(sealed, place[3], key_id)
-        found.append(OpenRequest(*place, Identifier.of(Kind(kind), text)))
-    return found
+    return [
+        OpenRequest(
+            row.plan_id,
+            row.number,
+            row.part,
+            row.fingerprint,
+            row.profile_id,
+            row.outcome_at,
+            row.claimed_at,
+            Identifier.of(Kind(row.kind), ledger.sealer.unseal(row.identifier, row.fingerprint, row.key_id)),
+        )
+        for row in connection.execute(query, dict(parameters or {}))
+    ]

@@ -20,7 +20,18 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["OPEN", "SCHEMA_VERSION", "accounts", "events", "metadata", "paces", "plans", "requests", "tokens", "versions"]
+__all__ = [
+    "OPEN",
+    "SCHEMA_VERSION",
+    "accounts",
+    "events",
+    "metadata",
+    "paces",
+    "plans",
+    "requests",
+    "tokens",
+    "versions",
+]
 
 SCHEMA_VERSION: Final = 3
 

@@ -101,7 +101,7 @@ class LedgerBatch:
             if not any(row.plan_id == self._reference.plan_id and row.is_planned for row in rows):
                 return False
             if any(row.is_accepted(now) for row in rows):
-                self._answer(connection, profile.id, in_doubt=False)
+                self._answer(connection, profile.id)
                 return False
             if self._is_under_way(rows, now):
                 return False
@@ -139,20 +139,22 @@ class LedgerBatch:
             unsent = requests.update().where(*mine, requests.c.in_doubt == 1)
             connection.execute(unsent.values(outcome_at=_now(), **WITHDRAWN_UNSENT))
 
-    def miss(self, profile_id: str) -> None:
-        """Record that a profile is gone, or holds nothing that is listed.
+    def miss(self, profile_id: str, *, is_there: bool) -> None:
+        """Record that a profile is gone, or is there and holds nothing that is listed.
 
-        If an earlier try may have had it deleted, or another plan has, it is ``requested``, and so confirmed. If not,
-        `find_again` looks for the person.
+        If it is gone, and another plan had it deleted, it is ``requested``, and so confirmed. If not, `find_again` looks
+        for the person.
         """
         with self._looked_at(profile_id) as (connection, now, rows):
-            mine = [row for row in rows if row.plan_id == self._reference.plan_id and row.is_planned]
-            if not mine or self._is_under_way(rows, now):
+            if not any(row.plan_id == self._reference.plan_id and row.is_planned for row in rows):
                 return
-            was_asked = any(row.claimed_at is not None for row in mine)
-            if was_asked or any(row.is_accepted(now) for row in rows):
-                self._answer(connection, profile_id, in_doubt=was_asked)
+            if self._is_under_way(rows, now):
                 return
+            if not is_there and any(row.is_accepted(now) for row in rows):
+                self._answer(connection, profile_id)
+                return
+            of_plan = (*self._of_profile(profile_id), requests.c.plan_id == self._reference.plan_id, PLANNED)
+            connection.execute(requests.update().where(*of_plan).values(claimed_by=self._me))
         self._moved.add(profile_id, self._listed[profile_id])
 
     def find_again(self, client: KlaviyoClient) -> Sequence[str]:
@@ -171,6 +173,7 @@ class LedgerBatch:
         database = self._ledger.database
         columns = (
             requests.c.plan_id,
+            requests.c.batch,
             requests.c.fingerprint,
             requests.c.outcome,
             requests.c.outcome_at,
@@ -190,8 +193,9 @@ class LedgerBatch:
 
     def _check_not_superseded(self, rows: Sequence[_Row]) -> None:
         for row in rows:
-            is_later_try = row.claimed_by is not None and row.claimed_by.startswith(self._tries)
-            if is_later_try and row.claimed_by != self._me and row.plan_id == self._reference.plan_id:
+            is_of_batch = (row.plan_id, row.batch) == (self._reference.plan_id, self._reference.batch)
+            is_of_task = row.claimed_by is not None and row.claimed_by.startswith(self._tries)
+            if is_of_batch and is_of_task and row.claimed_by != self._me:
                 raise SupersededError(
                     f"another try of this task works on batch {self._reference.batch} of plan "
                     f"{self._reference.plan_id} by now, so this one stops; nothing is lost"
@@ -207,10 +211,10 @@ class LedgerBatch:
             for row in rows
         )
 
-    def _answer(self, connection: Connection, profile_id: str, *, in_doubt: bool) -> None:
+    def _answer(self, connection: Connection, profile_id: str) -> None:
         """Record that a deletion that was requested before answers this plan's requests too."""
         of_plan = (*self._of_profile(profile_id), requests.c.plan_id == self._reference.plan_id, PLANNED)
-        values = {"outcome": Outcome.REQUESTED.value, "outcome_at": _now(), "in_doubt": int(in_doubt)}
+        values = {"outcome": Outcome.REQUESTED.value, "outcome_at": _now()}
         connection.execute(requests.update().where(*of_plan).values(**values))
         self._ledger.note(connection, self._reference.plan_id, Outcome.REQUESTED.value, [(None, profile_id)])
 
@@ -230,6 +234,7 @@ class _Row:
     """A request for a profile that is not final."""
 
     plan_id: str
+    batch: int | None
     fingerprint: str
     outcome: str
     outcome_at: datetime

@@ -138,9 +138,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
             made_by = {"origin": origin_of(context), "recipe": recipe}
             plan = register_plan(partial(self.entries, hook), client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
-            earlier = (
-                ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own))) if others else []
-            )
+            earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own))) if others else []
             summary = self._summary(plan, ledger, client.settings)
             context["ti"].xcom_push(key="plan", value=summary)
             self._announce(summary, earlier)

@@ -104,9 +104,7 @@ class DeletionSourceOperator(SourceOperator):
 
     template_fields: Sequence[str] = (*SourceOperator.template_fields, "require_export")
 
-    def __init__(
-        self, *, require_export: str | XComArg | None = None, absent_looks: int = 2, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, require_export: str | XComArg | None = None, absent_looks: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if absent_looks not in (1, 2):
             raise ValueError(f"absent_looks must be 1 or 2, not {absent_looks!r}")

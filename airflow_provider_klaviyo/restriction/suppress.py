@@ -62,7 +62,11 @@ class _Begun:
 
 
 def suppress(
-    profile_ids: Iterable[str], client: KlaviyoClient, done: Callable[[Sequence[str]], None] | None = None, *, is_meant: object = None
+    profile_ids: Iterable[str],
+    client: KlaviyoClient,
+    done: Callable[[Sequence[str]], None] | None = None,
+    *,
+    is_meant: object = None,
 ) -> Suppressed:
     """Suppress profiles: look them up, 100 a call; give their addresses to jobs of 100; wait until all are complete.
 

@@ -60,7 +60,7 @@ def test_profiles_that_are_found_again_join(emulator: Emulator, client: KlaviyoC
     class Joining(Notes):
         others = [[ids[1]], [ids[2]], []]
 
-        def miss(self, profile_id: str) -> None:
+        def miss(self, profile_id: str, *, is_there: bool) -> None:
             self.noted.append(("miss", profile_id))
 
         def find_again(self, client: KlaviyoClient) -> Sequence[str]:

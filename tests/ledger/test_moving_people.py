@@ -167,7 +167,7 @@ def test_only_profiles_that_hold_a_listed_identifier_are_deleted_and_nobody_is_l
 
     monkeypatch.setattr(shop.emulator, "answer", watched)
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
     @given(people=st.integers(1, 5), story=st.lists(steps, min_size=3, max_size=14))
     def law(people: int, story: list[tuple[Any, ...]]) -> None:
         nonlocal world

@@ -245,13 +245,16 @@ def test_what_an_earlier_try_may_have_done_is_not_given_back(forgetful_shop: Any
 def test_a_doubt_outlasts_a_refusal(shop: Any) -> None:
     """The first try may have had it deleted, the second was refused, and the third finds it gone."""
     reference, (profile_id,) = planned(shop, 1)
-    with shop.fresh("drainer") as (ledger, _):
+    with shop.fresh("drainer") as (ledger, hook):
         profile = Profile(profile_id, email="person.0@example.com")
         LedgerBatch(ledger, reference).begin(profile)
         second = LedgerBatch(ledger, reference)
         second.begin(profile)
         second.give_back(profile_id)
-        LedgerBatch(ledger, reference).miss(profile_id)
+        third = LedgerBatch(ledger, reference)
+        shop.emulator.forget_people()
+        third.miss(profile_id, is_there=False)
+        assert third.find_again(hook.get_conn()) == []
     assert outcomes(shop) == {profile_id: "requested"}
 
 

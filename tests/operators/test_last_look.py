@@ -231,9 +231,7 @@ def test_another_accounts_plan_is_not_withdrawn(
     batches = plan([JANE])
     other = emulator.add_account()
     settings = connection(emulator, account_id=other.id, fingerprint_key="another key that is long enough for it")
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_KLAVIYO_DEFAULT", settings.replace(emulator.account.key, other.key)
-    )
+    monkeypatch.setenv("AIRFLOW_CONN_KLAVIYO_DEFAULT", settings.replace(emulator.account.key, other.key))
     with pytest.raises(ValueError, match="account"):
         withdraw(batches[0]["plan_id"])
 

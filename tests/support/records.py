@@ -34,7 +34,7 @@ class PermitAll:
     def give_back(self, profile_id: str) -> None:
         """Keep nothing."""
 
-    def miss(self, profile_id: str) -> Outcome | None:
+    def miss(self, profile_id: str, *, is_there: bool) -> Outcome | None:
         """Take it for absent."""
         return Outcome.ABSENT
 
