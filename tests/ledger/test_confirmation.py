@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_klaviyo.api.errors import KlaviyoAuthenticationError
+from airflow_provider_klaviyo.deletion.identifiers import Identifier
 from airflow_provider_klaviyo.ledger import confirmation as module
 from airflow_provider_klaviyo.ledger.confirmation import LedgerConfirmation, confirm_leftovers
+from airflow_provider_klaviyo.ledger.rows import OpenRequest
 
 # What SQL has no part in is tried on the quicker database only.
 on_sqlite = pytest.mark.parametrize("ledger_connection", ["sqlite"], indirect=True)
@@ -203,7 +205,8 @@ def test_it_says_since_when_the_oldest_is_waited_for(slow_shop: Any) -> None:
 
 
 def test_what_it_keeps_in_mind_shows_nobody() -> None:
-    row = module._Requested("f" * 32, 1, 0, "email", "canary@example.com", "01H")
+    identifier = Identifier.parse("canary@example.com")
+    row = OpenRequest("f" * 32, 1, 0, "a" * 64, "01H", datetime.now(UTC), identifier)
     assert "canary" not in repr(row)
 
 

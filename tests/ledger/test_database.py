@@ -38,7 +38,7 @@ def test_an_older_ledger_says_its_version_though_it_lacks_a_table(shop: Any) -> 
         pass
     shop.account()
     shop.run("UPDATE klaviyo_ledger SET schema_version = 1", "DROP TABLE klaviyo_tokens")
-    with pytest.raises(LedgerSetupError, match=r"of version 1, but this package writes version 2\. Use the package"):
+    with pytest.raises(LedgerSetupError, match=r"of version 1, but this package writes version 3\. Use the package"):
         shop.plan([])
 
 
@@ -47,7 +47,7 @@ def test_tables_of_another_version_are_left_alone(shop: Any) -> None:
         pass
     shop.account()
     shop.run("UPDATE klaviyo_ledger SET schema_version = 7")
-    with pytest.raises(LedgerSetupError, match=r"of version 7, but this package writes version 2\. Use the package"):
+    with pytest.raises(LedgerSetupError, match=r"of version 7, but this package writes version 3\. Use the package"):
         shop.plan([])
     shop.run("DELETE FROM klaviyo_ledger")
     with pytest.raises(LedgerSetupError, match="of version none, but"):

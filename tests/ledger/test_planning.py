@@ -11,12 +11,14 @@ from uuid import UUID
 
 import pytest
 
+from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupError
 from airflow_provider_klaviyo.ledger.planning import Rules, register_plan, withdraw_plan
 from airflow_provider_klaviyo.ledger.questions import outstanding
 from airflow_provider_klaviyo.ledger.registration import Registration
-from airflow_provider_klaviyo.ledger.staleness import let_go_of_others
+from airflow_provider_klaviyo.ledger.work import LedgerBatch
 from airflow_provider_klaviyo.sources.lists import list_entries
 
 # What SQL has no part in is tried on the quicker database only.
@@ -209,7 +211,7 @@ def test_a_corrected_list_withdraws_the_earlier_plan(shop: Any, caplog: pytest.L
     shop.drain(old[:1])
     right = shop.plan(["ada@example.com"], recipe="another list")
 
-    assert "is withdrawn; 1 requests in it had not been made" in caplog.text
+    assert f"Plan {wrong['plan_id']} of planner is withdrawn: 1 requests had not been sent" in caplog.text
     assert shop.drain(old[1:]) == {"held": 1}
     assert f"Plan {wrong['plan_id']} was withdrawn, or replaced by a newer one" in caplog.text
     assert shop.look(wrong) == {"confirmed": 1, "held": 1}
@@ -224,15 +226,12 @@ def test_a_corrected_list_withdraws_the_earlier_plan(shop: Any, caplog: pytest.L
 def test_a_withdrawn_plan_is_not_worked_off_by_who_has_it_open(shop: Any) -> None:
     ids = [shop.emulator.add_profile(email=f"{number}@example.com") for number in range(3)]
     plan = shop.plan([f"{number}@example.com" for number in range(3)])
-    from airflow_provider_klaviyo.deletion.outcomes import Outcome
-    from airflow_provider_klaviyo.ledger.work import LedgerBatch
-
     with shop.open("drainer") as (ledger, _):
         batch = LedgerBatch(ledger, shop.batches(plan)[0])
-        assert batch.begin(ids[0])
+        assert batch.begin(Profile(ids[0], email="0@example.com"))
         batch.end(ids[0], Outcome.REQUESTED)
         shop.plan([], recipe="another list")
-        assert not batch.begin(ids[1])
+        assert not batch.begin(Profile(ids[1], email="1@example.com"))
     assert [row["outcome"] for row in shop.rows("requests")] == ["requested", "held", "held"]
 
 
@@ -315,7 +314,9 @@ def test_an_identifier_of_too_many_profiles_is_held_back(shop: Any) -> None:
     assert shop.counts(plan) == {"planned": 1, "held": 1}
     shop.drain(shop.batches(plan))
     assert shop.emulator.deleted == pair
-    assert shop.plan(people, run="run 2", max_profiles_per_identifier=2)["known"] == 2
+    again = shop.plan(people, run="run 2", max_profiles_per_identifier=2)
+    assert (again["known"], shop.counts(again)) == (1, {"held": 1}), "every list that names it hears of it"
+    assert add_up(shop, again)
 
 
 def test_what_an_earlier_plan_has_left_is_handed_to_the_next_one_first(shop: Any) -> None:
@@ -326,7 +327,7 @@ def test_what_an_earlier_plan_has_left_is_handed_to_the_next_one_first(shop: Any
     urgent = [{"email": "3@example.com", "received_at": "2026-01-01"}]
     other = shop.plan(urgent, run="run 2")
     shop.drain(shop.batches(late)[:1])
-    new = shop.plan(["4@example.com", "5@example.com", "2@example.com"], run="run 3")
+    new = shop.plan(["4@example.com", "5@example.com", "2@example.com"], run="run 3", leftovers="all")
     assert new["known"] == 1
     with shop.open() as (ledger, _):
         left = ledger.outstanding_batches(but=new["plan_id"], most=10)
@@ -348,11 +349,13 @@ def test_who_was_erased_and_is_still_gone_is_known(shop: Any) -> None:
     shop.erase(people)
     before, asked = shop.rows("requests"), list(shop.emulator.deletion_requests)
     plan = shop.plan(people, run="tomorrow")
-    assert (plan["listed"], plan["known"], plan["profiles"], plan["batches"]) == (5, 5, 0, 0)
+    assert (plan["listed"], plan["known"], plan["profiles"], plan["batches"]) == (5, 3, 0, 0)
+    assert shop.counts(plan) == {"invalid": 2}, "every list that holds them hears of them"
     assert shop.batches(plan) == []
     assert shop.rows("requests") == before
     assert shop.emulator.deletion_requests == asked
-    assert shop.look(plan) == {}
+    assert shop.look(plan) == {"invalid": 2}
+    assert add_up(shop, plan)
 
 
 @on_sqlite
@@ -369,10 +372,15 @@ def test_who_came_back_is_deleted_again(shop: Any) -> None:
 def test_who_is_in_work_is_not_asked_for_twice(slow_shop: Any) -> None:
     jane = slow_shop.emulator.add_profile(email="jane@example.com")
     plan = slow_shop.plan(["jane@example.com"])
-    assert slow_shop.plan(["jane@example.com"], run="while planned")["known"] == 1
+    assert slow_shop.plan(["jane@example.com"], run="while planned", leftovers="none")["known"] == 1
+    other = slow_shop.plan(["jane@example.com"], run="while planned, and listed there")
+    assert (other["known"], other["profiles"]) == (0, 1), "either of them may be withdrawn"
     slow_shop.drain(slow_shop.batches(plan))
+    slow_shop.drain(slow_shop.batches(other))
     assert slow_shop.plan(["jane@example.com"], run="while requested")["known"] == 1
+    assert slow_shop.emulator.calls("profile_deletion") == 1
     assert slow_shop.emulator.deletion_requests == [jane]
+    assert slow_shop.counts(plan, other) == {"requested": 2}
 
 
 @on_sqlite
@@ -497,8 +505,9 @@ def test_an_empty_list_is_a_plan_too(shop: Any) -> None:
     assert shop.look(plan) == {}
 
 
-def test_a_profile_that_is_somebody_elses_by_now_is_not_deleted(shop: Any) -> None:
-    """Planned two days ago; since then one has changed the address, and another has taken it."""
+@pytest.mark.parametrize("age", [timedelta(), timedelta(days=2)])
+def test_a_profile_that_is_somebody_elses_by_now_is_not_deleted(shop: Any, age: timedelta) -> None:
+    """Since the plan, however old it is, one has changed the address, and another has taken it."""
     jane, joe, ann = (shop.emulator.add_profile(email=f"{name}@example.com") for name in ("jane", "joe", "ann"))
     plan = shop.plan([f"{name}@example.com" for name in ("jane", "joe", "ann")])
     shop.emulator.forget_people()
@@ -506,18 +515,11 @@ def test_a_profile_that_is_somebody_elses_by_now_is_not_deleted(shop: Any) -> No
     shop.emulator.add_profile(email="married@example.com", profile_id=jane)
     shop.emulator.add_profile(email="other@example.com", profile_id=joe)
     new_joe = shop.emulator.add_profile(email="joe@example.com")
-    two_days_ago = datetime.now(UTC) - timedelta(days=2)
-    (batch,) = shop.batches(plan)
-    with shop.open() as (ledger, hook):
-        let_go_of_others(ledger, batch, hook.get_conn())
-        assert shop.counts(plan) == {"planned": 3}
-        shop.run(f"UPDATE klaviyo_plans SET began_at = '{two_days_ago:%Y-%m-%d %H:%M:%S}'")
-        let_go_of_others(ledger, batch, hook.get_conn())
-    shop.drain([batch])
-    assert shop.emulator.deletion_requests == [ann]
-    assert shop.counts(plan) == {"absent": 1, "held": 1, "requested": 1}
-    shop.drain(shop.batches(shop.plan(["joe@example.com"], run="run 2")))
-    assert shop.emulator.deletion_requests == [ann, new_joe]
+    shop.run(f"UPDATE klaviyo_plans SET began_at = '{datetime.now(UTC) - age:%Y-%m-%d %H:%M:%S}'")
+    shop.drain(shop.batches(plan))
+    assert shop.emulator.deletion_requests == [ann, new_joe], "joe is found in another profile, which joins the plan"
+    assert shop.counts(plan) == {"absent": 1, "requested": 2}
+    assert {row["identifier"] for row in shop.rows("requests") if row["outcome"] == "absent"} == {None}
 
 
 def test_an_identifier_is_counted_in_one_batch_only(shop: Any) -> None:

@@ -157,8 +157,8 @@ def test_whoever_is_taken_up_meanwhile_is_left_to_that_worker(
     plan = shop.plan(people)
     from airflow_provider_klaviyo.restriction import suppress as room
 
-    def suppress_and_drain(page: Any, client: Any, done: Any) -> Any:
-        suppressed = room.suppress(page, client, done)
+    def suppress_and_drain(*of: Any, **how: Any) -> Any:
+        suppressed = room.suppress(*of, **how)
         shop.drain(shop.batches(plan))
         return suppressed
 

@@ -80,6 +80,22 @@ class Killed(BaseException):
     pass
 
 
+def refuse_deletions(patch: pytest.MonkeyPatch, *refused: str) -> list[str]:
+    """Let Klaviyo answer 400 to the deletion of some profiles; return a list that each one asked for is added to."""
+    asked: list[str] = []
+
+    def refuse(kind: str, profile_id: str, **how: Any) -> Any:
+        if profile_id not in refused:
+            return (yield from request_profile_deletion(kind, profile_id, **how))
+        yield from how["before_send"]()
+        how["on_send"]()
+        asked.append(profile_id)
+        raise KlaviyoInvalidRequestError("Klaviyo answered 400", status=400)
+
+    patch.setattr("airflow_provider_klaviyo.deletion.drain.request_profile_deletion", refuse)
+    return asked
+
+
 class Dying(LedgerBatch):
     """A batch whose worker dies at the second profile, before or after the call."""
 
@@ -107,14 +123,27 @@ def die(shop: Any, reference: Any, *, after_the_call: bool, actor: str = "draine
             drain(batch.profile_ids, hook.get_conn(), record=batch)
 
 
-@pytest.mark.parametrize(("after_the_call", "calls"), [(False, 3), (True, 4)])
-def test_a_worker_that_died_goes_on_with_one_repeated_call_at_most(shop: Any, after_the_call: bool, calls: int) -> None:
+@pytest.mark.parametrize("after_the_call", [False, True])
+def test_a_worker_that_died_goes_on_without_a_repeated_call_for_who_is_gone(shop: Any, after_the_call: bool) -> None:
     batch, ids = planned(shop)
     die(shop, batch, after_the_call=after_the_call)
     assert list(outcomes(shop).values()) == ["requested", "planned", "planned"]
     assert shop.drain([batch]) == {"requested": 3}
-    assert shop.emulator.calls("profile_deletion") == calls
+    assert shop.emulator.calls("profile_deletion") == 3
     assert shop.emulator.deleted == set(ids)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("after_the_call", "calls"), [(False, 3), (True, 4)])
+def test_a_worker_that_died_goes_on_with_one_repeated_call_at_most(
+    slow_shop: Any, after_the_call: bool, calls: int
+) -> None:
+    """Klaviyo has not deleted the profile yet, so that a look does not tell whether it was asked to."""
+    batch, ids = planned(slow_shop)
+    die(slow_shop, batch, after_the_call=after_the_call)
+    assert slow_shop.drain([batch]) == {"requested": 3}
+    assert slow_shop.emulator.calls("profile_deletion") == calls
+    assert set(slow_shop.emulator.deletion_requests) == set(ids)
 
 
 def test_what_another_worker_is_at_is_left_to_it(shop: Any) -> None:
@@ -124,7 +153,17 @@ def test_what_another_worker_is_at_is_left_to_it(shop: Any) -> None:
     assert shop.emulator.deletion_requests == ids, "all of them once"
     age(shop, LONGEST_CLAIM + timedelta(seconds=1))
     assert shop.drain([batch]) == {"requested": 3}
-    assert shop.emulator.calls("profile_deletion") == 4
+    assert shop.emulator.deletion_requests == ids, "a look tells that it was done"
+
+
+@on_sqlite
+def test_what_another_worker_was_at_for_too_long_is_taken_up(slow_shop: Any) -> None:
+    batch, _ = planned(slow_shop)
+    die(slow_shop, batch, after_the_call=True, actor="another")
+    assert slow_shop.drain([batch]) == {"requested": 2, "planned": 1}
+    age(slow_shop, LONGEST_CLAIM + timedelta(seconds=1))
+    assert slow_shop.drain([batch]) == {"requested": 3}
+    assert slow_shop.emulator.calls("profile_deletion") == 4
 
 
 def test_a_claim_is_fresh_for_a_quarter_of_an_hour(shop: Any) -> None:
@@ -181,10 +220,7 @@ def test_who_went_since_the_plan_is_absent_and_forgotten(shop: Any) -> None:
 def test_what_klaviyo_refuses_is_final_and_forgotten(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch, ids = planned(shop)
 
-    def refuse(profile_id: str, *_: Any, **__: Any) -> Outcome:
-        return Outcome.REFUSED if profile_id == ids[1] else Outcome.REQUESTED
-
-    monkeypatch.setattr("airflow_provider_klaviyo.deletion.drain._request", refuse)
+    refuse_deletions(monkeypatch, ids[1])
     assert shop.drain([batch]) == {"requested": 2, "refused": 1}
     refused = next(row for row in shop.rows("requests") if row["profile_id"] == ids[1])
     assert refused["identifier"] is None
@@ -383,15 +419,7 @@ def test_a_batch_shows_nobody(shop: Any) -> None:
 @on_sqlite
 def test_five_refusals_before_anything_else_stop_it(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch, ids = planned(shop, 6)
-    asked: list[str] = []
-
-    def refuse(profile_id: str, _: Any, *, may_be_refused: bool) -> Outcome:
-        asked.append(profile_id)
-        if not may_be_refused:
-            raise KlaviyoInvalidRequestError("Klaviyo answered 400", status=400)
-        return Outcome.REFUSED
-
-    monkeypatch.setattr("airflow_provider_klaviyo.deletion.drain._request", refuse)
+    asked = refuse_deletions(monkeypatch, *ids)
     with pytest.raises(KlaviyoInvalidRequestError):
         shop.drain([batch])
     assert asked == ids[:5]
@@ -404,12 +432,8 @@ def test_retries_do_not_have_everybody_refused(shop: Any, monkeypatch: pytest.Mo
     """What Klaviyo refuses for every profile stays trouble, however often it is tried."""
     batch, ids = planned(shop, number)
 
-    def refuse(*_: Any) -> Any:
-        raise KlaviyoInvalidRequestError("Klaviyo answered 400", status=400)
-        yield
-
     with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_klaviyo.deletion.drain.request_profile_deletion", refuse)
+        refuse_deletions(patch, *ids)
         for one in range(4):
             with pytest.raises(KlaviyoInvalidRequestError):
                 shop.drain([batch], actor=f"try {one}")
@@ -463,7 +487,7 @@ def test_who_is_not_found_after_a_send_that_was_lost_is_requested(
     shop.emulator.fault("connection_dropped_after", endpoint="profile_deletion", times=1)
     assert shop.drain([batch]) == {"requested": 2}
     assert shop.emulator.deletion_requests == ids
-    assert shop.emulator.calls("get_profile") == 0
+    assert shop.emulator.calls("get_profile") == 3, "one before each send, and none after"
 
 
 @on_sqlite
