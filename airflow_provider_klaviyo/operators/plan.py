@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DeletionPlanOperator", "DeletionPlanReleaseOperator"]
 
 
+@hide_variables
 class DeletionPlanOperator(DeletionSourceOperator):
     """Register a list of people in the ledger and return the batches in which to delete them. Deletes nobody.
 
@@ -93,7 +94,6 @@ class DeletionPlanOperator(DeletionSourceOperator):
         self.suppress_first = suppress_first
         self.batch_size = batch_size
 
-    @hide_variables
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Read, look up, register, and return the batches."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
@@ -154,6 +154,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
             self.log.info("Earlier plans have left %s profiles to delete; they come first", f"{left:,}")
 
 
+@hide_variables
 class DeletionPlanReleaseOperator(BaseOperator):
     """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
 
@@ -183,7 +184,6 @@ class DeletionPlanReleaseOperator(BaseOperator):
         self.ledger_conn_id = ledger_conn_id
         self.suppress_first = suppress_first
 
-    @hide_variables
     def execute(self, context: Context) -> None:
         """Release the plan; one that is not held stays as it is."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
