@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ProfileAccessOperator"]
 
 
+@hide_variables
 class ProfileAccessOperator(SourceOperator):
     """Write all that Klaviyo keeps of each person in a list into a JSON document of their own. Changes nothing there.
 
@@ -76,7 +77,6 @@ class ProfileAccessOperator(SourceOperator):
         self.max_profiles = max_profiles
         self.max_profiles_per_identifier = max_profiles_per_identifier
 
-    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the documents, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ProfileDeletionOperator"]
 
 
+@hide_variables
 class ProfileDeletionOperator(DeletionSourceOperator):
     """Have Klaviyo delete the profiles of everyone in a list. It cannot be undone.
 
@@ -93,7 +94,6 @@ class ProfileDeletionOperator(DeletionSourceOperator):
                 "had them"
             )
 
-    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete who is there, and return the counts."""
         from airflow_provider_klaviyo.lasting import fail_for_good

@@ -24,6 +24,7 @@ __all__ = ["DeletionPlanOperator", "DeletionPlanReleaseOperator"]
 LEFTOVERS: Final = ("listed", "all", "none")
 
 
+@hide_variables
 class DeletionPlanOperator(DeletionSourceOperator):
     """Register a list of people in the ledger and return the batches in which to delete them. Deletes nobody.
 
@@ -107,7 +108,6 @@ class DeletionPlanOperator(DeletionSourceOperator):
         self.batch_size = batch_size
         self.leftovers = leftovers
 
-    @hide_variables
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Read, look up, register, and return the batches."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger
@@ -185,6 +185,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
             )
 
 
+@hide_variables
 class DeletionPlanReleaseOperator(BaseOperator):
     """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
 
@@ -214,7 +215,6 @@ class DeletionPlanReleaseOperator(BaseOperator):
         self.ledger_conn_id = ledger_conn_id
         self.suppress_first = suppress_first
 
-    @hide_variables
     def execute(self, context: Context) -> None:
         """Release the plan; one that is not held stays as it is."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger

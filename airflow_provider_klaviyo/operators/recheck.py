@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DeletionRecheckOperator"]
 
 
+@hide_variables
 class DeletionRecheckOperator(SourceOperator):
     """Look again for people who were confirmed gone: a shop's sync or a form may have brought them back.
 
@@ -53,7 +54,6 @@ class DeletionRecheckOperator(SourceOperator):
         self.recheck_after = list(spans)
         self.ledger_conn_id = ledger_conn_id
 
-    @hide_variables
     def execute(self, context: Context) -> dict[str, int]:
         """Look up who is due, record who came back, and return the counts."""
         from airflow_provider_klaviyo.hooks.ledger import open_ledger

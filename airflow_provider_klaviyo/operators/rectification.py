@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ProfileUpdateOperator"]
 
 
+@hide_variables
 class ProfileUpdateOperator(SourceOperator):
     """Give the people in a list their right e-mail addresses, phone numbers and external ids in Klaviyo.
 
@@ -65,7 +66,6 @@ class ProfileUpdateOperator(SourceOperator):
         """Where the list comes from, with what is to change."""
         return replace(super().source, row_type=_change)
 
-    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Change who is not right yet, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

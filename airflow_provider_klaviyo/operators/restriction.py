@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ProfileSuppressionOperator"]
 
 
+@hide_variables
 class ProfileSuppressionOperator(SourceOperator):
     """Suppress the people in a list in Klaviyo: they get no marketing e-mail any more, whatever they have agreed to.
 
@@ -66,7 +67,6 @@ class ProfileSuppressionOperator(SourceOperator):
         self.max_profiles_per_identifier = max_profiles_per_identifier
         self.only_plan = dry_run
 
-    @hide_variables
     def execute(self, context: Context) -> dict[str, Any]:
         """Suppress who is there, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook

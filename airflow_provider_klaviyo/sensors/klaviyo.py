@@ -47,6 +47,7 @@ class Seen(NamedTuple):
     since: datetime
 
 
+@hide_variables
 class DeletionConfirmedSensor(BaseSensorOperator):
     """Wait until the last of the deleted profiles is gone from Klaviyo.
 
@@ -148,7 +149,6 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         self._confirmation: Confirmation | None = None
         self._seen: Seen | None = None
 
-    @hide_variables
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, or the way that ``mode`` says, and return the counts."""
         if self.deferrable:
@@ -159,13 +159,11 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(self._overdue()) from error
 
-    @hide_variables
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. A look without a proper answer is followed by the next one, until time is up."""
         counts = self._try_to_look(context)
         return PokeReturnValue(counts is not None, counts)
 
-    @hide_variables
     def execute_complete(self, context: Context, event: object = None) -> dict[str, int] | None:
         """Go on from what the trigger found."""
         from airflow.providers.common.compat.sdk import AirflowFailException

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from reporter import assert_none_shown
 
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
@@ -239,6 +240,7 @@ class Erasure:
         self.check_nobody_is_lost()
         if ending is not None:
             self.check_nobody_is_told_of("".join(traceback.format_exception(ending)))
+            assert_none_shown(ending, PERSONAL)
         return ending
 
     def check_nobody_is_lost(self) -> None:
