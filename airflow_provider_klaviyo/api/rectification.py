@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
@@ -19,11 +19,16 @@ CHANGEABLE: Final = frozenset({"email", "phone_number", "external_id"})
 
 
 def update_profile(
-    profile_id: str, identifiers: Mapping[str, str], *, patience_seconds: float = PATIENCE_SECONDS
+    profile_id: str,
+    identifiers: Mapping[str, str],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    before_send: Callable[[], Conversation[None]] | None = None,
 ) -> Conversation[Profile]:
     """Give a profile other identifiers, and return what it is then. What is not named stays as it is.
 
     :param identifiers: the new ``email``, ``phone_number`` and ``external_id``, any of them.
+    :param before_send: runs before each send and each repeated send; a `NotPermittedError` from it stops the send.
     :raises KlaviyoDuplicateProfileError: when another profile holds one of them; nothing was changed.
     :raises KlaviyoNotFoundError: there is no such profile, or no longer.
 
@@ -31,7 +36,8 @@ def update_profile(
     Source: https://developers.klaviyo.com/en/reference/update_profile
     """
     request = update_request(profile_id, identifiers)
-    profile = read_profile((yield from ask(request, patience_seconds=patience_seconds)), UPDATE_PROFILE)
+    answer = yield from ask(request, patience_seconds=patience_seconds, before_send=before_send)
+    profile = read_profile(answer, UPDATE_PROFILE)
     if profile.id != profile_id:
         raise KlaviyoAnswerError(f"the update of profile {profile_id} was answered with another profile")
     return profile

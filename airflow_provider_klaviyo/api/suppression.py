@@ -7,7 +7,7 @@ addresses of profiles that are there should be given to it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,16 +54,20 @@ class SuppressionJob:
 
 
 def suppress_profiles(
-    emails: Sequence[str], *, patience_seconds: float = PATIENCE_SECONDS
+    emails: Sequence[str],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    before_send: Callable[[], Conversation[None]] | None = None,
 ) -> Conversation[SuppressionJob]:
     """Begin to suppress addresses. An address that no profile has becomes one.
 
     :param emails: 1 to 100.
+    :param before_send: runs before each send and each repeated send; a `NotPermittedError` from it stops the send.
 
     Scopes ``profiles:write`` and ``subscriptions:write``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/bulk_suppress_profiles
     """
-    answer = yield from ask(suppression_request(emails), patience_seconds=patience_seconds)
+    answer = yield from ask(suppression_request(emails), patience_seconds=patience_seconds, before_send=before_send)
     return _read_job(answer, SUPPRESS_PROFILES)
 
 

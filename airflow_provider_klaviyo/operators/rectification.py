@@ -31,6 +31,9 @@ class ProfileUpdateOperator(SourceOperator):
     then changed, if it is not so already: at 97 % of Klaviyo's limit a thousand profiles take 83 seconds. Rows that
     contradict one another, or want two people to have the same identifier, fail the task before anything is changed.
 
+    Directly before it is changed, the profile is looked up by its id, and must still hold what it was found by. A
+    person whose profile was merged, deleted or changed meanwhile is looked for once more.
+
     A retry, or another run, does it once more: who is right already is ``unchanged``.
 
     :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`; an
@@ -40,11 +43,11 @@ class ProfileUpdateOperator(SourceOperator):
         None for no limit.
     :param dry_run: look everyone up, say how many would be changed, and change nothing.
     :returns: ``listed`` rows, of which ``duplicates`` name somebody whom an earlier row named; the other identifiers
-        counted by outcome: ``updated``, ``unchanged``, ``absent`` (no such profile), ``held`` (several profiles),
-        ``invalid`` (see the log), ``refused`` (400), ``duplicate_profile`` (another profile holds a new identifier),
-        and ``planned`` in a dry run; the ``profile_ids`` that were changed (in a dry run, ``planned_profile_ids``); and
-        as ``duplicate_profiles`` which profile is in whose way: ``profile_id``, ``duplicate_profile_id``. Nothing
-        personal.
+        counted by outcome: ``updated``, ``unchanged``, ``absent`` (no such profile), ``held`` (several profiles, or
+        looks that contradict each other), ``invalid`` (see the log), ``refused`` (400), ``duplicate_profile`` (another
+        profile holds a new identifier), and ``planned`` in a dry run; the ``profile_ids`` that were changed (in a dry
+        run, ``planned_profile_ids``); and as ``duplicate_profiles`` which profile is in whose way: ``profile_id``,
+        ``duplicate_profile_id``. Nothing personal.
     :raises AirflowFailException: when a retry cannot help: a half-filled connection, a key without the scope, a list
         that contradicts itself or matches too many profiles.
     :raises KlaviyoError, SourceUnavailableError: for trouble that a retry can mend.
@@ -70,12 +73,12 @@ class ProfileUpdateOperator(SourceOperator):
         """Change who is not right yet, and return the counts."""
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
         from airflow_provider_klaviyo.lasting import fail_for_good
-        from airflow_provider_klaviyo.rectification.rectify import rectify
+        from airflow_provider_klaviyo.rectification.plan import carry_out
 
         with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
             client = self._client = hook.get_conn()
             plan = self._plan(client)
-            result = plan.result(None if self.only_plan else rectify(plan.corrections, client))
+            result = plan.result(None if self.only_plan else carry_out(plan, client))
         self.log_counts(result)
         return result
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_klaviyo.api.client import KlaviyoClient
     from airflow_provider_klaviyo.deletion.plan import Plan
+    from airflow_provider_klaviyo.restriction.listed import Restriction
 
 __all__ = ["ProfileSuppressionOperator"]
 
@@ -25,9 +26,10 @@ class ProfileSuppressionOperator(SourceOperator):
     Text messages and push messages are not covered.
 
     The list is normalised and looked up, 100 identifiers a call. Klaviyo suppresses addresses rather than profiles, and
-    makes a profile of an address that nobody has. So each profile found is looked up once more by its id, and its own
-    address of that moment is what is given to a job, 100 a job; the task waits until all jobs are complete. An address
-    out of the list is never given to one.
+    makes a profile of an address that no profile has. So each profile found is looked up once more by its id, directly
+    before its address is sent. Only if it itself holds a listed identifier, its own address of that moment is given to
+    a job, 100 a job; the task waits until all jobs are complete. At 97 % of Klaviyo's limit a thousand profiles take 83
+    seconds. A person whose profile was merged, deleted or changed meanwhile is looked for once more.
 
     :param profiles, sql, sql_conn_id, parameters, path: where the list comes from, as for every `SourceOperator`.
     :param klaviyo_conn_id: of Klaviyo. Templated.
@@ -37,7 +39,8 @@ class ProfileSuppressionOperator(SourceOperator):
         limit.
     :param dry_run: look everyone up, say how many would be suppressed, and suppress nobody.
     :returns: ``listed`` rows, of which ``duplicates``; the other identifiers counted by outcome: ``suppressed`` (before
-        or now), ``without_email`` (nothing to suppress), ``absent``, ``invalid``, ``refused``, ``held``, and
+        or now), ``without_email`` (nothing to suppress), ``absent``, ``invalid``, ``refused``, ``held`` (too many
+        profiles, looks that contradict each other, or an address that a profile shares which is not listed), and
         ``planned`` in a dry run; and the ``profile_ids`` that are suppressed (in a dry run, ``planned_profile_ids``).
         An identifier that matches several profiles counts as ``refused`` if one of them was, or else as ``suppressed``
         if one of them is. Nothing personal.
@@ -72,14 +75,18 @@ class ProfileSuppressionOperator(SourceOperator):
         from airflow_provider_klaviyo.hooks.klaviyo import KlaviyoHook
         from airflow_provider_klaviyo.lasting import fail_for_good
         from airflow_provider_klaviyo.restriction.result import result_of
-        from airflow_provider_klaviyo.restriction.suppress import suppress
 
         with fail_for_good(), KlaviyoHook(self.klaviyo_conn_id) as hook:
             client = self._client = hook.get_conn()
             plan = self._plan(client)
-            result = result_of(plan, None if self.only_plan else suppress(plan.profile_ids, client))
+            result = result_of(plan, None if self.only_plan else self._suppress(plan, client))
         self.log_counts(result)
         return result
+
+    def _suppress(self, plan: Plan, client: KlaviyoClient) -> Restriction:
+        from airflow_provider_klaviyo.restriction.listed import suppress_listed
+
+        return suppress_listed(plan, client, max_profiles_per_identifier=self.max_profiles_per_identifier)
 
     def _plan(self, client: KlaviyoClient) -> Plan:
         from airflow_provider_klaviyo.deletion.plan import make_plan

@@ -6,6 +6,9 @@ source row ──► planned ──► updated
   invalid: cannot be meant    absent: no such profile    held: several profiles    unchanged: it is so already
 ```
 
+Directly before a change is sent, its profile is looked up by id: ``absent`` if it is gone, ``held`` if it does not hold
+what it was found by any more, ``unchanged`` if it is right by then.
+
 Trouble of Klaviyo's or of the network is not an outcome: the task fails, and its retry changes the others.
 """
 

@@ -1,10 +1,15 @@
-"""Give profiles their new identifiers, as fast as Klaviyo allows."""
+"""Give profiles their new identifiers, as fast as Klaviyo allows.
+
+One place decides whether a change may be sent, directly before each send and each repeated send: the profile is looked
+up by its id, and itself holds every identifier that it was listed by.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
@@ -14,8 +19,11 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoError,
     KlaviyoInvalidRequestError,
     KlaviyoNotFoundError,
+    NotPermittedError,
 )
 from airflow_provider_klaviyo.api.rectification import update_profile
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.meant import identifiers_of, profile_now
 from airflow_provider_klaviyo.deletion.progress import Progress
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
 
@@ -29,10 +37,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """The identifiers that a profile is to have and has not. Its repr shows the profile's id only."""
+    """The identifiers that a profile is to have and has not. Its repr shows the profile's id only.
+
+    :param identifiers: the new ones, by kind.
+    :param listed: those that it was found by, which it must hold when it is changed.
+    """
 
     profile_id: str
     identifiers: Mapping[str, str] = field(repr=False)
+    listed: tuple[Identifier, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,9 @@ class Rectified:
 
 def rectify(corrections: Sequence[Correction], client: KlaviyoClient) -> dict[str, Rectified]:
     """Change profiles, eight at a time, and return what became of each, by its id.
+
+    One that does not hold every identifier that it was listed by is ``held``, and one that is right by now
+    ``unchanged``.
 
     An identifier that one profile of the list gives up, and another takes, is free only when the first is changed. So
     whoever was refused because of a profile that has been changed since is asked for again.
@@ -83,10 +99,35 @@ def rectify(corrections: Sequence[Correction], client: KlaviyoClient) -> dict[st
     return rectified
 
 
+class _SettledError(NotPermittedError):
+    """A look at the profile has settled what becomes of it, so that nothing is sent."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+def _require(correction: Correction) -> Conversation[None]:
+    """Look a profile up by its id, and require that it is to be changed, and still the one that was found."""
+    profile = yield from profile_now(correction.profile_id)
+    if profile is None:
+        raise _SettledError(Outcome.ABSENT)
+    held = set(identifiers_of(profile))
+    if held.issuperset(Identifier(Kind(kind), value) for kind, value in correction.identifiers.items()):
+        raise _SettledError(Outcome.UNCHANGED)
+    if not held.issuperset(correction.listed):
+        log.warning("Profile %s is not changed: it does not hold what it was found by any more", profile.id)
+        raise _SettledError(Outcome.HELD)
+
+
 def _rectify(correction: Correction) -> Conversation[Rectified]:
     profile_id = correction.profile_id
     try:
-        yield from update_profile(profile_id, correction.identifiers)
+        yield from update_profile(profile_id, correction.identifiers, before_send=partial(_require, correction))
+    except _SettledError as settled:
+        # After a send whose response was lost, that send has done it.
+        was_done = settled.in_doubt and settled.outcome is Outcome.UNCHANGED
+        return Rectified(profile_id, Outcome.UPDATED if was_done else settled.outcome)
     except KlaviyoDuplicateProfileError as error:
         return Rectified(profile_id, Outcome.DUPLICATE_PROFILE, error.duplicate_profile_id)
     except KlaviyoNotFoundError as error:

@@ -19,6 +19,7 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoRateLimitError,
     KlaviyoStoppedError,
 )
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
 from airflow_provider_klaviyo.rectification.rectify import Correction, Rectified, rectify
@@ -27,7 +28,14 @@ NOBODY = "01HZZZZZZZZZZZZZZZZZZZZZZZ"
 
 
 def to(profile_id: str, **identifiers: str) -> Correction:
-    return Correction(profile_id, identifiers)
+    """Return a correction of a profile that is listed by its id."""
+    return Correction(profile_id, identifiers, (Identifier.of(Kind.ID, profile_id),))
+
+
+def patches(patch: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
+    """Return a handler that shows the profile to a look-up, and leaves the rest to another one."""
+    shown = {"data": {"type": "profile", "id": NOBODY, "attributes": {"email": "old@example.com"}}}
+    return lambda request: httpx.Response(200, json=shown) if request.method == "GET" else patch(request)
 
 
 def emails(emulator: Emulator) -> list[str | None]:
@@ -145,7 +153,7 @@ def test_lasting_trouble_stops_it_and_says_how_far_it_came(
 
 
 def test_a_404_that_is_not_klaviyos_is_nobodys_absence(connect: Callable[..., KlaviyoClient]) -> None:
-    client = connect(handler=lambda _: httpx.Response(404, text="<html>no such host</html>"))
+    client = connect(handler=patches(lambda _: httpx.Response(404, text="<html>no such host</html>")))
     with pytest.raises(KlaviyoNotFoundError):
         rectify([to(NOBODY, email="new@example.com")], client)
 
@@ -154,7 +162,7 @@ def test_a_refusal_after_a_lost_answer_is_not_believed(connect: Callable[..., Kl
     """The first send may have changed the profile; a retry looks."""
     answers = [httpx.Response(503), httpx.Response(400, json={"errors": [{"code": "invalid"}]})]
     with pytest.raises(KlaviyoInvalidRequestError) as caught:
-        rectify([to(NOBODY, email="new@example.com")], connect(handler=lambda _: answers.pop(0)))
+        rectify([to(NOBODY, email="new@example.com")], connect(handler=patches(lambda _: answers.pop(0))))
     assert caught.value.in_doubt
 
 
@@ -163,15 +171,34 @@ def test_a_duplicate_that_is_not_named_is_one_all_the_same(
     connect: Callable[..., KlaviyoClient], meta: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = json.dumps({"errors": [{"code": "duplicate_profile", "meta": meta, "detail": "canary@example.com"}]})
-    client = connect(handler=lambda _: httpx.Response(409, text=body))
+    client = connect(handler=patches(lambda _: httpx.Response(409, text=body)))
     found = rectify([to(NOBODY, email="new@example.com")], client)
     assert found == {NOBODY: Rectified(NOBODY, Outcome.DUPLICATE_PROFILE, None)}
     assert "which Klaviyo does not name" in caplog.text
     assert "canary" not in caplog.text
 
 
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "another profile": {"type": "profile", "id": "01HYYYYYYYYYYYYYYYYYYYYYYY", "attributes": {}},
+    "an account": {"type": "account", "id": NOBODY},
+}
+
+
+@pytest.mark.parametrize("shown", CONTRADICTIONS)
+def test_a_look_that_shows_another_profile_permits_nothing(connect: Callable[..., KlaviyoClient], shown: str) -> None:
+    methods: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        methods.append(request.method)
+        return httpx.Response(200, json={"data": CONTRADICTIONS[shown]})
+
+    with pytest.raises(KlaviyoAnswerError):
+        rectify([to(NOBODY, email="new@example.com")], connect(handler=answer))
+    assert methods == ["GET"]
+
+
 def test_another_conflict_is_trouble(connect: Callable[..., KlaviyoClient]) -> None:
-    client = connect(handler=lambda _: httpx.Response(409, json={"errors": [{"code": "conflict"}]}))
+    client = connect(handler=patches(lambda _: httpx.Response(409, json={"errors": [{"code": "conflict"}]})))
     with pytest.raises(KlaviyoInvalidRequestError):
         rectify([to(NOBODY, email="new@example.com")], client)
 

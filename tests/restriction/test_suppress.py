@@ -22,6 +22,7 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoStoppedError,
     KlaviyoUnavailableError,
 )
+from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.restriction.suppress import Suppressed, suppress
 
@@ -103,6 +104,62 @@ def test_a_profile_that_was_not_asked_for_is_never_suppressed(emulator: Emulator
     assert (emulator.suppressed, len(emulator.profiles())) == ({jane}, 6)
 
 
+def test_only_a_profile_that_is_meant_is_suppressed(
+    emulator: Emulator, client: KlaviyoClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = people(emulator, 5)
+    seen: list[str | None] = []
+
+    def is_meant(profile: Profile) -> bool:
+        seen.append(profile.email)
+        return profile.id in ids[:2]
+
+    found = suppress([*ids, NOBODY], client, is_meant=is_meant)
+    assert found == Suppressed(ids[:2], [], [NOBODY], [], ids[2:])
+    assert emulator.suppressed == set(ids[:2])
+    assert set(seen) == {f"{number}@example.com" for number in range(5)}
+    assert f"Profile {ids[4]} is not suppressed: it does not hold what was listed any more" in caplog.text
+    assert "example.com" not in caplog.text
+
+
+def test_none_that_is_meant_is_no_job(emulator: Emulator, client: KlaviyoClient) -> None:
+    ids = people(emulator, 3)
+    assert suppress(ids, client, is_meant=lambda _: False) == Suppressed(changed=ids)
+    assert emulator.calls("suppress_profiles") == 0
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_each_send_is_decided_anew(emulator: Emulator, client: KlaviyoClient, is_sent: bool) -> None:
+    """Also the second one of a request whose first response was lost, whether that had arrived or not."""
+    jane, joe = people(emulator, 2)
+    emulator.fault(f"connection_dropped_{'after' if is_sent else 'before'}", endpoint="suppress_profiles", times=1)
+    seen = 0
+
+    def is_meant(profile: Profile) -> bool:
+        nonlocal seen
+        seen += profile.id == joe
+        return profile.id == jane or seen < 3
+
+    assert suppress([jane, joe], client, is_meant=is_meant) == Suppressed([jane], changed=[joe])
+    assert emulator.suppressed == {jane} | ({joe} if is_sent else set())
+
+
+def test_addresses_that_change_all_the_time_are_left_to_a_retry(
+    emulator: Emulator, client: KlaviyoClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (jane,) = people(emulator, 1)
+    numbers = iter(range(100))
+
+    def is_meant(profile: Profile) -> bool:
+        emulator.update_profile(jane, email=f"canary.{next(numbers)}@example.com")
+        return True
+
+    with pytest.raises(KlaviyoUnavailableError, match=r"change as often as they are looked at.* a retry") as caught:
+        suppress([jane], client, is_meant=is_meant)
+    assert "canary" not in str(caught.value)
+    assert emulator.calls("suppress_profiles") == 0
+
+
 def vanishing(emulator: Emulator, profile_ids: Sequence[str], *, before: str) -> Callable[[httpx.Request], None]:
     """Delete profiles just before the first request of a method."""
     todo = list(profile_ids)
@@ -169,7 +226,7 @@ def test_everyone_asked_for_is_in_one_place_and_nobody_comes_into_being(
         found = suppress(asked, lasting_client)
     except KlaviyoInvalidRequestError:
         return
-    places = [*found.suppressed, *found.without_email, *found.gone, *found.refused]
+    places = [*found.suppressed, *found.without_email, *found.gone, *found.refused, *found.changed]
     assert sorted(places) == sorted(set(asked))
     assert {profile.id for profile in one_emulator.profiles()} == there
     assert one_emulator.suppressed == set(found.suppressed)
