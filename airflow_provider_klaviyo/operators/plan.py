@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_klaviyo.deletion.terms import check_regulation
 from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
+from airflow_provider_klaviyo.rendering import RendersAsWritten
 from airflow_provider_klaviyo.task import actor_of, origin_of
 from airflow_provider_klaviyo.tracebacks import hide_variables
 
@@ -138,9 +139,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
             made_by = {"origin": origin_of(context), "recipe": recipe}
             plan = register_plan(partial(self.entries, hook), client, ledger, rules, **made_by)
             own = ledger.batches_of(plan["plan_id"])
-            earlier = (
-                ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own))) if others else []
-            )
+            earlier = ledger.outstanding_batches(but=plan["plan_id"], most=max(0, most - len(own))) if others else []
             summary = self._summary(plan, ledger, client.settings)
             context["ti"].xcom_push(key="plan", value=summary)
             self._announce(summary, earlier)
@@ -187,7 +186,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
             )
 
 
-class DeletionPlanReleaseOperator(BaseOperator):
+class DeletionPlanReleaseOperator(RendersAsWritten, BaseOperator):
     """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
 
     :param plan: what a `DeletionPlanOperator` has returned (``plan.output``), or a ``plan_id``. Templated.

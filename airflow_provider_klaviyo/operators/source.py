@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_klaviyo.concealed import Concealed, ConcealedField
+from airflow_provider_klaviyo.concealed import Concealed
+from airflow_provider_klaviyo.rendering import RendersAsWritten, as_given
 from airflow_provider_klaviyo.sources.source import Source
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeletionSourceOperator", "SourceOperator"]
 
 
-class SourceOperator(BaseOperator):
+class SourceOperator(RendersAsWritten, BaseOperator):
     """An operator that reads a list of people: exactly one of ``profiles``, ``sql`` and ``path``.
 
     :param profiles: strings, and mappings of one kind such as ``{"email": …}``, ``{"phone_number": …}``,
@@ -37,8 +38,6 @@ class SourceOperator(BaseOperator):
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql", "parameters": "json"}
 
-    profiles: Any = ConcealedField()
-
     def __init__(
         self,
         *,
@@ -51,7 +50,7 @@ class SourceOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.profiles = profiles
+        self.profiles: Any = as_given(self, profiles)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
@@ -104,9 +103,7 @@ class DeletionSourceOperator(SourceOperator):
 
     template_fields: Sequence[str] = (*SourceOperator.template_fields, "require_export")
 
-    def __init__(
-        self, *, require_export: str | XComArg | None = None, absent_looks: int = 2, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, require_export: str | XComArg | None = None, absent_looks: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if absent_looks not in (1, 2):
             raise ValueError(f"absent_looks must be 1 or 2, not {absent_looks!r}")
