@@ -43,12 +43,16 @@ class RendersAsWritten:
 
     def resolve_template_files(self: Any) -> None:
         """Read the file that ``sql`` names. In a list of people, ``.sql`` is the end of an address."""
+        from jinja2 import TemplateNotFound
+
         for name in FILE_FIELDS.intersection(self.template_fields):
             text = getattr(self, name)
-            if isinstance(text, str) and text.endswith(tuple(self.template_ext)):
-                env = self.get_template_env()
-                if env.loader is not None:
+            env = self.get_template_env() if _is_file(self, name, text) else None
+            if env is not None and env.loader is not None:
+                try:
                     setattr(self, name, env.loader.get_source(env, text)[0])
+                except TemplateNotFound:
+                    self.log.exception("%s=%r names no file in the DAG's folder or its template_searchpath", name, text)
         self.prepare_template()
 
     def _do_render_template_fields(
@@ -69,8 +73,11 @@ class RendersAsWritten:
                 if field is None or type(field) is Concealed:
                     continue
                 value = field.value if isinstance(field, Given) else field
-                if not _is_data(self, name, value, context):
+                origin = _origin_of(self, name, value, context)
+                if origin is None:
                     value = _Rendering(self, name, context, jinja_env).of(value)
+                elif name in LIST_FIELDS and type(value) is list and _is_of_query(origin):
+                    value = tuple(value)
                 setattr(self, name, Concealed(value) if name in LIST_FIELDS and value is not None else value)
         except SourceError as error:
             from airflow.providers.common.compat.sdk import AirflowFailException
@@ -94,7 +101,9 @@ class _Rendering:
         if self.name in LIST_FIELDS and type(value) in (list, tuple):
             # The author's tuple is a list; one that another task returned is a row.
             return (Several if any(map(_is_reference, value)) else list)(map(self._of, value))
-        return self._of(value)
+        rendered = self._of(value)
+        is_row = self.name in LIST_FIELDS and type(rendered) is list and _is_of_query(value, "fetch_one_handler")
+        return tuple(rendered) if is_row else rendered
 
     def _of(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -108,7 +117,7 @@ class _Rendering:
         return super(RendersAsWritten, self.task).render_template(value, self.context, self.env)  # type: ignore[misc]
 
     def _of_text(self, text: str) -> Any:
-        is_file = self.name in FILE_FIELDS and text.endswith(tuple(self.task.template_ext))
+        is_file = _is_file(self.task, self.name, text)
         if not is_file and not _has_template(text, self.env):
             return text
         if self.name not in TEXT_FIELDS and _is_native(self.task):
@@ -149,6 +158,10 @@ class _Rendering:
         return self.env.context_class(self.env, variables, template.name, template.blocks)
 
 
+def _is_file(task: Any, name: str, value: object) -> bool:
+    return name in FILE_FIELDS and isinstance(value, str) and value.endswith(tuple(task.template_ext))
+
+
 def _has_template(text: str, env: Environment) -> bool:
     starts = (env.variable_start_string, env.block_start_string, env.comment_start_string)
     return any(start in text for start in (*starts, env.line_statement_prefix, env.line_comment_prefix) if start)
@@ -178,25 +191,39 @@ def _is_mapped(task: Any) -> bool:
     return bool(getattr(task, "_BaseOperator__from_mapped", False))
 
 
-def _is_data(task: Any, name: str, value: object, context: Any) -> bool:
-    """Tell whether a field of a mapped task is what another task returned.
+def _origin_of(task: Any, name: str, value: object, context: Any) -> object | None:
+    """Return the reference that a field of a mapped task comes from; None for what the author wrote.
 
     The DAG has the mapped task in the place of this one, and that has what its author wrote: ``partial`` and
     ``expand``, or ``expand_kwargs``. Without a DAG nothing runs, and Airflow's mark will do.
     """
     dag = task.get_dag()
-    if dag is None or task.task_id not in dag.task_dict:
-        return _is_mapped(task)
-    mapped = dag.task_dict[task.task_id]
+    mapped = None if dag is None else dag.task_dict.get(task.task_id)
+    if mapped is None:
+        return task if _is_mapped(task) else None
     expansion = getattr(mapped, "expand_input", None)
     if expansion is None or name in mapped.partial_kwargs:
-        return False
+        return None
     given = expansion.value
     if isinstance(given, Mapping):
-        return _is_reference(given.get(name))
-    if not _is_reference(given):
+        given = given.get(name)
+    elif value is dag.default_args.get(name):
+        given = None
+    elif not _is_reference(given):
         given = given[context["ti"].map_index]
-    return _is_reference(given) and value is not dag.default_args.get(name)
+    return given if _is_reference(given) else None
+
+
+def _is_of_query(reference: object, handler: str | None = None) -> bool:
+    """Tell whether a reference stands for the result of a SQL operator, whose rows are lists on Airflow 2.11.
+
+    :param handler: the name of what fetches the result; None for any.
+    """
+    for operator, _ in getattr(reference, "iter_references", tuple)():
+        bases = getattr(operator, "operator_class", type(operator)).__mro__
+        if any(base.__name__ == "BaseSQLOperator" for base in bases):
+            return handler in (None, getattr(getattr(operator, "handler", None), "__name__", None))
+    return False
 
 
 def _is_reference(value: object) -> bool:
