@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Final, NamedTuple
 
-__all__ = ["InvalidListError", "InvalidRows", "check_max_invalid"]
+__all__ = ["InvalidListError", "InvalidRows"]
 
 USUAL_MAX_INVALID: Final = 0.3
 # In a list shorter than this, a few mistakes are a large share.
@@ -90,16 +90,6 @@ class InvalidRows:
         advice = dict.fromkeys(look.advice for (look, _), _ in common if look.advice)
         plural = "s" * (len(self._rows) > 1)
         return ". ".join([f"They hold {looks}{more}. The first: row{plural} {rows}", *advice])
-
-
-def check_max_invalid(max_invalid: object) -> None:
-    """Refuse a share that is none.
-
-    :raises ValueError: unless it is None or a number from 0 to 1.
-    """
-    is_share = isinstance(max_invalid, int | float) and not isinstance(max_invalid, bool) and 0 <= max_invalid <= 1
-    if max_invalid is not None and not is_share:
-        raise ValueError(f"max_invalid must be a share of the rows, from 0 to 1, not {max_invalid!r}")
 
 
 def _look(value: object) -> _Look:

@@ -127,6 +127,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
                 regulation=self.regulation,
                 max_profiles=self.max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
+                max_invalid=self.max_invalid,
                 batch_size=self.batch_size,
                 most_batches=most - (len(ledger.outstanding_batches(but="", most=most // 2)) if others else 0),
                 leftovers=self.leftovers,
