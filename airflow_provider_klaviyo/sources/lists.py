@@ -84,7 +84,7 @@ def _items(profiles: Any) -> Generator[object]:
     for item in profiles:
         if item is None or isinstance(item, str | Mapping):
             yield item
-        elif _is_row(item) or (are_rows and isinstance(item, list)):
+        elif _is_row(item) or (are_rows and _looks_like_row(item)):
             yield from _only_value(item)
         elif isinstance(_as_list(item), Sequence | Set) and not isinstance(item, BYTES):
             yield from _items(item)
@@ -113,16 +113,23 @@ def _is_row(value: object) -> bool:
 
 
 def _may_be_rows(items: object) -> bool:
-    """Tell whether the lists in a list may be rows: all as long as the first, with values in them that are no lists.
+    """Tell whether the lists in a list may be rows: they are all of one length.
 
-    The outputs of several tasks are lists of people; so are lists that differ in length.
+    The outputs of several tasks are lists of people, and so are lists that differ in length.
     """
     if not isinstance(items, Sequence):
         return True
-    if type(items) not in (list, tuple) or not items or not all(isinstance(item, list) for item in items):
-        return False
-    has_values = not all(isinstance(value, list | tuple | Mapping) for value in items[0])
-    return has_values and len(set(map(len, items))) == 1
+    is_plain = type(items) in (list, tuple)
+    return is_plain and all(isinstance(item, list) for item in items) and len(set(map(len, items))) == 1
+
+
+def _looks_like_row(item: object) -> bool:
+    """Tell whether an item is a list of several values, and not of people who are named by mappings or rows."""
+    return (
+        isinstance(item, list)
+        and len(item) > 1
+        and not all(isinstance(one, list | Mapping) or _is_row(one) for one in item)
+    )
 
 
 def _only_value(row: Any) -> Generator[object]:
