@@ -30,6 +30,29 @@ def test_what_another_task_hands_over_is_never_run_as_a_template(
     assert [result["invalid"] for result in airflow.results("expand_kwargs")] == [1, 1]
 
 
+def test_rows_of_two_columns_delete_nobody(
+    airflow: Any, emulator: Emulator, connection: Callable[[Emulator], str], tmp_path: Path
+) -> None:
+    jane, joe, _ = (emulator.add_profile(email=f"{name}@example.com") for name in ("jane", "joe", "agent"))
+    path = tmp_path / "warehouse.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE people (email, handled_by)")
+        people = [("jane@example.com", "agent@example.com"), ("joe@example.com", "agent@example.com")]
+        database.executemany("INSERT INTO people VALUES (?, ?)", people)
+    airflow.environment = {
+        "AIRFLOW_CONN_KLAVIYO_DEFAULT": connection(emulator),
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(path)}),
+    }
+
+    run = airflow.run("rows_of_a_query")
+
+    assert emulator.deleted == {jane, joe}
+    states = airflow.states()
+    right = {"one_column", "two_columns", "first_row", "all_of_one", "each_of_one[0]", "each_of_one[1]"}
+    assert {task for task, state in states.items() if state == "success"} == right
+    assert "rows of 2 values" in run.stdout + run.stderr
+
+
 WRITTEN = ["0x1F", "0x1F-123", "5_1", "5_2", "5_3", "6_1", "6_2", "7_1", "7_2", "8_1", "9_9"]
 RETURNED = ["2_1", "{{ '2_2' }}", "3_1", "{{ '3_2' }}", "4_1", "{{ '4_2' }}"]
 PHONES = ["+15005550001", "+15005550006"]
