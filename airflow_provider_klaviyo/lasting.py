@@ -18,6 +18,7 @@ def lasting_errors() -> tuple[type[Exception], ...]:
     from airflow_provider_klaviyo.access.errors import ExportRefusedError, OutputPathError
     from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoKeyError, KlaviyoPermissionError
     from airflow_provider_klaviyo.deletion.identifiers import IdentifierKindError
+    from airflow_provider_klaviyo.deletion.invalid_rows import InvalidListError
     from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
     from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
     from airflow_provider_klaviyo.sources.errors import SourceError
@@ -28,6 +29,7 @@ def lasting_errors() -> tuple[type[Exception], ...]:
         KlaviyoKeyError,
         KlaviyoPermissionError,
         IdentifierKindError,
+        InvalidListError,
         LedgerSetupError,
         OutputPathError,
         PlanTooLargeError,

@@ -9,11 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_klaviyo.concealed import Concealed, ConcealedField
-
-
-class Task:
-    profiles: Any = ConcealedField()
+from airflow_provider_klaviyo.concealed import Concealed, Given
 
 
 @pytest.mark.parametrize(
@@ -45,41 +41,5 @@ def test_a_copy_is_concealed_too(way: Any) -> None:
     assert "canary" not in repr(other)
 
 
-def test_what_the_author_writes_is_kept_for_the_templates() -> None:
-    task = Task()
-    task.profiles = "{{ params.profiles }}"
-    assert task.profiles == "{{ params.profiles }}"
-
-
-def test_what_airflow_renders_is_concealed() -> None:
-    task = Task()
-    task.profiles = "{{ params.profiles }}"
-    task.profiles = ["canary@example.com"]
-    assert isinstance(task.profiles, Concealed)
-    assert task.profiles.value == ["canary@example.com"]
-    assert "canary" not in str(task.profiles)
-    assert "canary" not in str(vars(task))
-
-
-def test_what_is_concealed_already_is_not_concealed_again() -> None:
-    task = Task()
-    task.profiles = "{{ params.profiles }}"
-    task.profiles = ["canary@example.com"]
-    concealed = task.profiles
-    task.profiles = concealed
-    assert task.profiles is concealed
-
-
-def test_a_field_that_was_never_set_is_none() -> None:
-    assert Task().profiles is None
-
-
-def test_tasks_do_not_share_their_lists() -> None:
-    one, other = Task(), Task()
-    one.profiles = ["a@example.com"]
-    other.profiles = ["b@example.com"]
-    assert (one.profiles, other.profiles) == (["a@example.com"], ["b@example.com"])
-
-
-def test_the_class_gives_the_field_itself() -> None:
-    assert isinstance(Task.profiles, ConcealedField)
+def test_what_a_mapped_task_is_given_is_concealed_too() -> None:
+    assert str(Given(["canary@example.com"])) == "<1 not shown>"

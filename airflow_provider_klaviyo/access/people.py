@@ -10,6 +10,7 @@ from airflow_provider_klaviyo.access.errors import ExportRefusedError
 from airflow_provider_klaviyo.access.naming import Names
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_request_id
 from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 
@@ -55,6 +56,7 @@ class _Grouping:
     listed: int = 0
     duplicates: int = 0
     nameless: int = 0
+    invalid: InvalidRows = field(default_factory=InvalidRows, repr=False)
     warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
     rows: dict[str | Identifier, int] = field(default_factory=dict, repr=False)
     identifiers: dict[str | Identifier, dict[Identifier, None]] = field(default_factory=dict, repr=False)
@@ -69,6 +71,7 @@ class _Grouping:
         try:
             identifier = entry.identifier()
         except InvalidIdentifierError as error:
+            self.invalid.add(self.listed, entry.value, error)
             self.warnings.add(self.listed, f"cannot be an identifier, and nobody is looked up for it: {error}")
             if request_id is None:
                 self.nameless += 1
@@ -84,14 +87,17 @@ class _Grouping:
         return self.identifiers.setdefault(request, {})
 
 
-def read_people(entries: Iterable[Entry], names: Names) -> People:
+def read_people(entries: Iterable[Entry], names: Names, max_invalid: float | None = 1.0) -> People:
     """Read a list and put together what is of one person.
 
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
+    :raises InvalidListError: when more are.
     :raises ExportRefusedError: when two documents would have names that not every file system can tell apart.
     """
-    grouping = _Grouping()
+    grouping = _Grouping(invalid=InvalidRows(max_invalid, "Nothing was written"))
     for entry in entries:
         grouping.add(entry)
+    grouping.invalid.check(grouping.listed)
     everyone = []
     for request, identifiers in grouping.identifiers.items():
         if identifiers:

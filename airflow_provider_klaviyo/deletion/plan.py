@@ -12,6 +12,7 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
@@ -36,6 +37,7 @@ class Plan:
     :param refused: the identifiers among them that Klaviyo will not look up.
     :param matches: the other identifiers, each with the profiles it matches.
     :param profile_ids: of all these profiles, each once, in the order they were found.
+    :param invalid: the rows that name nothing.
     :param purpose: what is to be done to them, for an error: ``deleted``.
     """
 
@@ -47,10 +49,14 @@ class Plan:
     refused: list[Identifier] = field(default_factory=list)
     matches: dict[Identifier, tuple[Profile, ...]] = field(default_factory=dict)
     profile_ids: dict[str, None] = field(default_factory=dict)
+    invalid: InvalidRows = field(default_factory=InvalidRows, repr=False)
     _warnings: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
 
     def identifiers(self, rows: Iterable[object]) -> Iterator[Identifier]:
-        """Read rows and yield what they name, each once; rows that name nothing are counted and logged by number."""
+        """Read rows and yield what they name, each once; rows that name nothing are counted and logged by number.
+
+        :raises InvalidListError: at the end, if there are too many of these.
+        """
         seen: set[Identifier] = set()
         for raw in rows:
             self.listed += 1
@@ -58,6 +64,7 @@ class Plan:
                 identifier = Identifier.parse(raw)
             except InvalidIdentifierError as error:
                 self.outcomes[Outcome.INVALID] += 1
+                self.invalid.add(self.listed, raw, error)
                 self._warnings.add(self.listed, f"cannot be an identifier and is counted as invalid: {error}")
                 continue
             if identifier in seen:
@@ -65,6 +72,7 @@ class Plan:
                 continue
             seen.add(identifier)
             yield identifier
+        self.invalid.check(self.listed)
 
     def settle(self, resolved: Resolved) -> None:
         """Sort an identifier by what was found.
@@ -104,6 +112,7 @@ def make_plan(
     max_profiles_per_identifier: int | None = None,
     purpose: str = "deleted",
     absent_looks: int = 1,
+    max_invalid: float | None = 1.0,
 ) -> Plan:
     """Read a list and look everyone in it up, 100 identifiers a call. Rows are read as they are needed.
 
@@ -112,10 +121,13 @@ def make_plan(
     :param max_profiles_per_identifier: how many profiles one identifier may match before it is held back.
     :param purpose: what is to be done to them, for an error.
     :param absent_looks: looks that must agree before an identifier is ``absent``: 1 or 2.
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
     :raises PlanTooLargeError: as soon as the list matches more profiles than allowed.
+    :raises InvalidListError: when too many rows are invalid.
     :raises IdentifierKindError: for a row that names a kind there is not.
     """
-    plan = Plan(max_profiles=max_profiles, purpose=purpose)
+    invalid = InvalidRows(max_invalid, f"Nothing was {purpose}")
+    plan = Plan(max_profiles=max_profiles, purpose=purpose, invalid=invalid)
     identifiers = plan.identifiers(rows)
     looked_up = resolve(
         identifiers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow_provider_klaviyo.api import access, calls, generic, rectification, suppression
@@ -13,7 +13,14 @@ from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.resources import Account, Profile
 from airflow_provider_klaviyo.api.suppression import SuppressionJob
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.identifiers import (
+    Identifier,
+    IdentifierKindError,
+    InvalidIdentifierError,
+    Kind,
+    kind_named,
+    normalised,
+)
 from airflow_provider_klaviyo.tracebacks import hide_variables
 
 __all__ = ["KlaviyoCalls"]
@@ -49,7 +56,7 @@ class KlaviyoCalls:
         Scope ``profiles:read``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_profile
         """
-        return self.run(calls.get_profile(profile_id))
+        return self.run(calls.get_profile(_normalised(Kind.ID, profile_id)))
 
     def get_whole_profile(self, profile_id: str) -> Record:
         """Return one profile with all its attributes, subscriptions and predictive analytics, as Klaviyo gives them.
@@ -59,7 +66,7 @@ class KlaviyoCalls:
         Scope ``profiles:read``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_profile
         """
-        return self.run(access.get_whole_profile(profile_id))
+        return self.run(access.get_whole_profile(_normalised(Kind.ID, profile_id)))
 
     def get_profile_lists(self, profile_id: str) -> tuple[Record, ...]:
         """Return the lists that a profile is in; a call for every ten.
@@ -69,7 +76,7 @@ class KlaviyoCalls:
         Scopes ``lists:read`` and ``profiles:read``; 3 calls a second and 60 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_lists_for_profile
         """
-        return self.run(access.get_profile_lists(profile_id))
+        return self.run(access.get_profile_lists(_normalised(Kind.ID, profile_id)))
 
     def get_profile_segments(self, profile_id: str) -> tuple[Record, ...]:
         """Return the segments that a profile is in; a call for every ten.
@@ -79,7 +86,7 @@ class KlaviyoCalls:
         Scopes ``profiles:read`` and ``segments:read``; 3 calls a second and 60 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_segments_for_profile
         """
-        return self.run(access.get_profile_segments(profile_id))
+        return self.run(access.get_profile_segments(_normalised(Kind.ID, profile_id)))
 
     def get_events(self, profile_id: str) -> tuple[Event, ...]:
         """Return what somebody did, the oldest first; a call for every 200. For a profile there is not, nothing.
@@ -87,24 +94,27 @@ class KlaviyoCalls:
         Scope ``events:read``; 350 calls a second and 3,500 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_events
         """
-        return self.run(access.get_events(profile_id))
+        return self.run(access.get_events(_normalised(Kind.ID, profile_id)))
 
-    def find_profiles(self, kind: str, values: Sequence[str]) -> tuple[Profile, ...]:
+    def find_profiles(self, kind: str, values: Iterable[object]) -> tuple[Profile, ...]:
         """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
 
-        :param kind: ``id``, ``email`` (in lower case, as Klaviyo keeps it), ``phone_number`` (``+15005550006``) or
-            ``external_id``.
+        Values are normalised, and compared, as those of a list are: capital letters in an address do not matter.
+
+        :param kind: ``id``, ``email``, ``phone_number`` (``+15005550006``) or ``external_id``.
         :param values: any number; 100 are looked up at a time.
+        :raises KlaviyoConfigurationError: when one of them cannot be an identifier of this kind; nobody is looked up.
         :raises KlaviyoInvalidRequestError: when Klaviyo will not look some of them up.
 
         Scope ``profiles:read``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/get_profiles
         """
-        if isinstance(values, str):
-            raise KlaviyoConfigurationError("values must be a list of values, not one text")
-        asked_for = frozenset(values)
-        found = self.run(calls.find_all_profiles(kind, values))
-        return tuple(profile for profile in found if getattr(profile, kind) in asked_for)
+        of_kind = _kind(kind)
+        asked = [_identifier(of_kind, value) for value in _listed(values, "values")]
+        spellings = dict.fromkeys(spelling for identifier in asked for spelling in identifier.spellings)
+        found = self.run(calls.find_all_profiles(of_kind.value, tuple(spellings)))
+        wanted = {identifier.value for identifier in asked}
+        return tuple(one for one in found if normalised(of_kind, getattr(one, of_kind)) in wanted)
 
     def request_profile_deletion(
         self, *, profile_id: str | None = None, email: str | None = None, phone_number: str | None = None
@@ -114,16 +124,18 @@ class KlaviyoCalls:
         Klaviyo deletes in its own time, usually within minutes, and says nothing when it is done: look again by id.
 
         :param profile_id: the safest, because it is one profile and no other.
+        :raises KlaviyoConfigurationError: when the value cannot be an identifier; nothing is requested.
         :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
 
         Scope ``data-privacy:write``; 3 calls a second and 60 a minute.
         Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
         """
-        given = {"id": profile_id, "email": email, "phone_number": phone_number}
+        given = {Kind.ID: profile_id, Kind.EMAIL: email, Kind.PHONE_NUMBER: phone_number}
         named = [(kind, value) for kind, value in given.items() if value is not None]
-        if len(named) != 1 or not named[0][1].strip():
+        if len(named) != 1 or named[0][1] == "":
             raise KlaviyoConfigurationError("give exactly one of profile_id, email and phone_number, not an empty one")
-        self.run(calls.request_profile_deletion(*named[0]))
+        ((kind, value),) = named
+        self.run(calls.request_profile_deletion(kind.value, _normalised(kind, value)))
 
     def update_profile(
         self,
@@ -137,6 +149,7 @@ class KlaviyoCalls:
 
         :param email: the new address; None leaves the one that there is, and so for the others.
         :param phone_number: the new one, in E.164 form.
+        :raises KlaviyoConfigurationError: when a value cannot be an identifier; nothing is changed.
         :raises KlaviyoDuplicateProfileError: when another profile holds one of them: ``duplicate_profile_id``. Nothing
             was changed.
         :raises KlaviyoNotFoundError: when there is no such profile, or no longer.
@@ -148,9 +161,9 @@ class KlaviyoCalls:
         identifiers = {kind.value: _normalised(kind, value) for kind, value in given.items() if value is not None}
         if not identifiers:
             raise KlaviyoConfigurationError("give what is to change: email, phone_number or external_id")
-        return self.run(rectification.update_profile(profile_id, identifiers))
+        return self.run(rectification.update_profile(_normalised(Kind.ID, profile_id), identifiers))
 
-    def suppress_profiles(self, emails: Sequence[str]) -> SuppressionJob:
+    def suppress_profiles(self, emails: Iterable[str]) -> SuppressionJob:
         """Have nobody at these addresses sent marketing e-mail any more; return the job that does it in its own time.
 
         Klaviyo makes a profile of an address that no profile has. So give it addresses that you have just looked up,
@@ -161,9 +174,10 @@ class KlaviyoCalls:
         Scopes ``profiles:write`` and ``subscriptions:write``; 75 calls a second and 750 a minute.
         Source: https://developers.klaviyo.com/en/reference/bulk_suppress_profiles
         """
-        if isinstance(emails, str) or not 1 <= len(emails) <= suppression.EMAILS_A_JOB:
+        listed = _listed(emails, "emails")
+        if not 1 <= len(listed) <= suppression.EMAILS_A_JOB:
             raise KlaviyoConfigurationError(f"emails must be a list of 1 to {suppression.EMAILS_A_JOB} addresses")
-        return self.run(suppression.suppress_profiles([_normalised(Kind.EMAIL, email) for email in emails]))
+        return self.run(suppression.suppress_profiles([_normalised(Kind.EMAIL, email) for email in listed]))
 
     def get_suppression_job(self, job_id: str) -> SuppressionJob:
         """Return how far a job is that suppresses profiles.
@@ -211,9 +225,27 @@ class KlaviyoCalls:
         return self.run(generic.call(request, is_repeatable=idempotent or method in generic.SAFE_TO_REPEAT))
 
 
-def _normalised(kind: Kind, value: str) -> str:
+def _kind(name: object) -> Kind:
     try:
-        return Identifier.of(kind, value).value
+        return kind_named(name)
+    except IdentifierKindError as error:
+        reason = str(error)
+    raise KlaviyoConfigurationError(f"kind: {reason}")
+
+
+def _identifier(kind: Kind, value: object) -> Identifier:
+    try:
+        return Identifier.of(kind, value)
     except InvalidIdentifierError as error:
         reason = str(error)
     raise KlaviyoConfigurationError(f"{kind}: {reason}")
+
+
+def _normalised(kind: Kind, value: object) -> str:
+    return _identifier(kind, value).value
+
+
+def _listed(values: object, name: str) -> list[object]:
+    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(values, Iterable):
+        raise KlaviyoConfigurationError(f"{name} must be a list of values, not {type(values).__name__}")
+    return list(values)

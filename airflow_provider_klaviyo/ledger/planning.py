@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.deletion.entries import Entry
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
 from airflow_provider_klaviyo.ledger.contents import contents_of
@@ -42,6 +43,7 @@ class Rules:
     :param regulation: of rows that name none: ``gdpr``, ``ccpa`` or a number of days.
     :param max_profiles: a plan that matches more is held; None for no limit.
     :param max_profiles_per_identifier: an identifier that matches more is held back; None for no limit.
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
     :param batch_size: profiles a batch.
     :param most_batches: rather than more of them, batches become larger.
     :param leftovers: people of other plans that are planned and not done: ``listed`` plans those that this list names
@@ -53,6 +55,7 @@ class Rules:
     regulation: str = "gdpr"
     max_profiles: int | None = 1_000
     max_profiles_per_identifier: int | None = 5
+    max_invalid: float | None = 1.0
     batch_size: int = 500
     most_batches: int = 1_024
     leftovers: str = "listed"
@@ -76,7 +79,7 @@ def register_plan(
     :param read: opens the list anew.
     :param origin: a digest of the DAG run and the task.
     :param recipe: a digest of all that the task was told.
-    :raises LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
+    :raises InvalidListError, LedgerError, KlaviyoError, SourceError: then nothing of this plan stays in the ledger.
     """
     earlier = _made_before(ledger, origin, recipe)
     if earlier is not None:
@@ -106,7 +109,14 @@ def _register(
         row = {"plan_id": plan_id, "account_id": ledger.account_id, "actor": ledger.actor, "state": REGISTERING}
         connection.execute(plans.insert(), row | dict(made_by) | {"began_at": now, "touched_at": now})
     try:
-        registration = Registration(ledger, plan_id, rules.regulation, now, plans_leftovers=rules.leftovers == "listed")
+        registration = Registration(
+            ledger,
+            plan_id,
+            rules.regulation,
+            now,
+            plans_leftovers=rules.leftovers == "listed",
+            invalid=InvalidRows(rules.max_invalid, "Nothing was registered"),
+        )
         looked_up = resolve(
             registration.identifiers(entries),
             client,
@@ -255,7 +265,7 @@ def _finish(ledger: Ledger, registration: Registration, rules: Rules) -> None:
         if connection.execute(mine.values(**values)).rowcount != 1:
             given_up(plan_id)
         ledger.note(connection, plan_id, "held" if is_held else "registered")
-    if registration.listed and not registration.readable:
+    if 0 < registration.listed == registration.invalid.number:
         log.error("None of the %s rows can be an identifier: is it the right column?", f"{registration.listed:,}")
 
 

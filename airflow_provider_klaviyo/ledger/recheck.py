@@ -13,6 +13,7 @@ from sqlalchemy import select
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 from airflow_provider_klaviyo.ledger.database import any_of
@@ -25,16 +26,22 @@ ROWS_AT_ONCE: Final = 1_000
 
 
 def recheck(
-    entries: Iterable[Entry], client: KlaviyoClient, ledger: Ledger, after: Sequence[timedelta]
+    entries: Iterable[Entry],
+    client: KlaviyoClient,
+    ledger: Ledger,
+    after: Sequence[timedelta],
+    max_invalid: float | None = 1.0,
 ) -> dict[str, int]:
     """Look up who is listed and was confirmed gone at least so long ago, and record who came back.
 
     The ledger no longer has the identifiers, so that they must come from the source once more.
 
     :param after: each time span from the confirmation after which everybody is looked up once.
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
     :returns: ``listed`` rows; how many erased people were looked up, ``rechecked``; and how many ``reappeared``.
     """
-    check = _Recheck(ledger, tuple(after), datetime.now(UTC))
+    invalid = InvalidRows(max_invalid, "Not everyone was looked up")
+    check = _Recheck(ledger, tuple(after), datetime.now(UTC), invalid)
     for resolved in resolve(check.due(entries), client):
         check.settle(resolved)
     check.flush()
@@ -56,6 +63,7 @@ class _Recheck:
     ledger: Ledger
     after: tuple[timedelta, ...]
     now: datetime
+    invalid: InvalidRows
     listed: int = 0
     rechecked: int = 0
     reappeared: int = 0
@@ -67,7 +75,6 @@ class _Recheck:
         """Read rows and yield who is to be looked up."""
         remaining = iter(entries)
         while chunk := list(islice(remaining, ROWS_AT_ONCE)):
-            self.listed += len(chunk)
             by_fingerprint = dict(self._fingerprints(chunk))
             for fingerprint, row in self._erased(list(by_fingerprint)):
                 identifier = by_fingerprint[fingerprint]
@@ -75,6 +82,7 @@ class _Recheck:
                 rows.append(row)
                 if len(rows) == 1:
                     yield identifier
+        self.invalid.check(self.listed)
 
     def settle(self, resolved: Resolved) -> None:
         """Record what became of someone; an answer that leaves it open is not recorded, and asked for again."""
@@ -102,10 +110,12 @@ class _Recheck:
 
     def _fingerprints(self, entries: Sequence[Entry]) -> Iterator[tuple[str, Identifier]]:
         for entry in entries:
+            self.listed += 1
             try:
                 identifier = entry.identifier()
-            except InvalidIdentifierError:
-                continue  # It was counted, and recorded, by the plan.
+            except InvalidIdentifierError as error:
+                self.invalid.add(self.listed, entry.value, error)
+                continue  # It was recorded by the plan.
             if identifier.kind is not Kind.ID:
                 for fingerprint in self.ledger.keys.all_of(identifier):
                     yield fingerprint, identifier

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_request_id
 from airflow_provider_klaviyo.deletion.resolve import Resolved
@@ -61,6 +62,7 @@ class Registration:
     """Takes rows in, and puts them into the ledger when it is known what they come to.
 
     :param plans_leftovers: whether people whom another plan has planned, and not done, are planned here too.
+    :param invalid: the rows that cannot be an identifier.
     :param again: how many identifiers are invalid, refused or held as in an earlier plan, which has their rows.
     :param waiting: rows of each identifier that is being looked up.
     :param unsaved: fingerprints of rows that are not in the ledger yet, with the source's own request ids.
@@ -72,8 +74,8 @@ class Registration:
     regulation: str
     now: datetime
     plans_leftovers: bool = True
+    invalid: InvalidRows = field(default_factory=InvalidRows, repr=False)
     listed: int = 0
-    readable: int = 0
     duplicates: int = 0
     known: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -92,7 +94,10 @@ class Registration:
         self.usual_terms = read_terms(None, None, self.now, self.regulation)
 
     def identifiers(self, entries: Iterable[Entry]) -> Iterator[Identifier]:
-        """Read rows and yield whom to look up; what is known already, or names nobody, is settled here."""
+        """Read rows and yield whom to look up; what is known already, or names nobody, is settled here.
+
+        :raises InvalidListError: at the end, if too many rows name nobody.
+        """
         remaining = iter(entries)
         while chunk := list(islice(remaining, ROWS_AT_ONCE)):
             self.flush()  # Only here: a row that is written while a chunk is compared would be in neither place.
@@ -101,7 +106,8 @@ class Registration:
             for entry, (reading, fingerprints) in zip(chunk, readings, strict=True):
                 self.listed += 1
                 self.contents.add(fingerprints[0])
-                self.readable += isinstance(reading, Identifier)
+                if isinstance(reading, InvalidIdentifierError):
+                    self.invalid.add(self.listed, entry.value, reading)
                 found = [record for one in fingerprints for record in records.get(one, ())]
                 row = self._new(entry, fingerprints[0], found)
                 if row is None:
@@ -110,6 +116,7 @@ class Registration:
                     self._settle_invalid(row, reading)
                 elif self._is_first(row, reading):
                     yield reading
+        self.invalid.check(self.listed)
 
     def settle(self, resolved: Resolved) -> None:
         """Register what an identifier comes to."""

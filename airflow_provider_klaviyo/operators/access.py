@@ -111,7 +111,7 @@ class ProfileAccessOperator(SourceOperator):
         from airflow_provider_klaviyo.access.people import read_people
 
         with closing(self.source.entries()) as entries:
-            return read_people(entries, Names(hook.get_fingerprint_keys))
+            return read_people(entries, Names(hook.get_fingerprint_keys), self.max_invalid)
 
     def _occasion(self, client: KlaviyoClient, context: Context) -> str:
         """Return what must be the same for a retry to keep what was written; clearing a task raises its max_tries."""

@@ -186,6 +186,7 @@ class ProfileDeletionOperator(DeletionSourceOperator):
                 client,
                 max_profiles=max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
+                max_invalid=self.max_invalid,
                 absent_looks=self.absent_looks,
             )
         return plan.work(began_at, _marking(client.settings))

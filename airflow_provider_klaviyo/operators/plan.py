@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_klaviyo.deletion.terms import check_regulation
 from airflow_provider_klaviyo.operators.source import DeletionSourceOperator
+from airflow_provider_klaviyo.rendering import RendersAsWritten
 from airflow_provider_klaviyo.task import actor_of, origin_of
 from airflow_provider_klaviyo.tracebacks import hide_variables
 
@@ -126,6 +127,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
                 regulation=self.regulation,
                 max_profiles=self.max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
+                max_invalid=self.max_invalid,
                 batch_size=self.batch_size,
                 most_batches=most - (len(ledger.outstanding_batches(but="", most=most // 2)) if others else 0),
                 leftovers=self.leftovers,
@@ -186,7 +188,7 @@ class DeletionPlanOperator(DeletionSourceOperator):
 
 
 @hide_variables
-class DeletionPlanReleaseOperator(BaseOperator):
+class DeletionPlanReleaseOperator(RendersAsWritten, BaseOperator):
     """Let a plan be worked off that is held because it matches more profiles than `max_profiles`. Deletes nobody.
 
     :param plan: what a `DeletionPlanOperator` has returned (``plan.output``), or a ``plan_id``. Templated.

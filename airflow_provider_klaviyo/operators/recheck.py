@@ -65,6 +65,6 @@ class DeletionRecheckOperator(SourceOperator):
             open_ledger(self.ledger_conn_id, self.klaviyo_conn_id, actor_of(context)) as (ledger, hook),
             closing(self.source.entries()) as entries,
         ):
-            counts = recheck(entries, hook.get_conn(), ledger, self.recheck_after)
+            counts = recheck(entries, hook.get_conn(), ledger, self.recheck_after, self.max_invalid)
         self.log.info("%s of %s erased people came back", f"{counts['reappeared']:,}", f"{counts['rechecked']:,}")
         return counts

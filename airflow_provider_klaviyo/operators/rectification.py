@@ -86,7 +86,7 @@ class ProfileUpdateOperator(SourceOperator):
         from airflow_provider_klaviyo.rectification.plan import make_plan
 
         with closing(self.source.entries()) as rows:
-            plan = make_plan(rows, client, max_profiles=self.max_profiles)
+            plan = make_plan(rows, client, max_profiles=self.max_profiles, max_invalid=self.max_invalid)
         self.log.info(
             "Rows read: %s; profiles to change: %s%s",
             f"{plan.listing.listed:,}",

@@ -97,6 +97,7 @@ class ProfileSuppressionOperator(SourceOperator):
                 client,
                 max_profiles=self.max_profiles,
                 max_profiles_per_identifier=self.max_profiles_per_identifier,
+                max_invalid=self.max_invalid,
                 purpose="suppressed",
             )
         self.log.info(

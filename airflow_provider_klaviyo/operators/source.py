@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_klaviyo.concealed import Concealed, ConcealedField
+from airflow_provider_klaviyo.concealed import Concealed
+from airflow_provider_klaviyo.rendering import RendersAsWritten, as_given
 from airflow_provider_klaviyo.sources.source import Source
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeletionSourceOperator", "SourceOperator"]
 
 
-class SourceOperator(BaseOperator):
+class SourceOperator(RendersAsWritten, BaseOperator):
     """An operator that reads a list of people: exactly one of ``profiles``, ``sql`` and ``path``.
 
     :param profiles: strings, and mappings of one kind such as ``{"email": …}``, ``{"phone_number": …}``,
@@ -31,13 +32,14 @@ class SourceOperator(BaseOperator):
     :param parameters: of the query, in the form that the database's driver takes. Templated.
     :param path: a file at any `ObjectStoragePath`: ``.csv`` with a header, ``.jsonl`` or ``.parquet``. Templated.
     :param klaviyo_conn_id: of Klaviyo. Templated.
+    :param max_invalid: refuse the whole list, before anything is done, if a larger share of its rows than this (0 to 1)
+        cannot be an identifier: it is probably the wrong column. 1 accepts every list. By default 30 % of a list of 10
+        rows or more, and of a shorter list all rows but one. An empty list is never refused.
     """
 
     template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "path", "klaviyo_conn_id")
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql", "parameters": "json"}
-
-    profiles: Any = ConcealedField()
 
     def __init__(
         self,
@@ -48,15 +50,19 @@ class SourceOperator(BaseOperator):
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         path: str | None = None,
         klaviyo_conn_id: str = "klaviyo_default",
+        max_invalid: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.profiles = profiles
+        if max_invalid is not None and not 0 <= max_invalid <= 1:
+            raise ValueError(f"max_invalid must be a share of the rows, from 0 to 1, not {max_invalid!r}")
+        self.profiles: Any = as_given(self, profiles)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
         self.path = path
         self.klaviyo_conn_id = klaviyo_conn_id
+        self.max_invalid = max_invalid
         # What a task talks through while it works, for those who want to be stopped in the middle.
         self._client: KlaviyoClient | None = None
 
@@ -87,7 +93,7 @@ class SourceOperator(BaseOperator):
         if not isinstance(listed, str | list | tuple | Mapping):
             listed = None  # What another task handed over piece by piece has no lasting form.
         query = (self.sql, self.sql_conn_id, self.parameters, self.path)
-        same = repr((listed, query, limits, settings.quota)).encode("utf-8", "surrogatepass")
+        same = repr((listed, query, limits, self.max_invalid, settings.quota)).encode("utf-8", "surrogatepass")
         return blake2b(same, key=settings.secret, digest_size=16).hexdigest()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 from airflow_provider_klaviyo.rectification.changes import NEW, Change, InvalidChangeError
 from airflow_provider_klaviyo.sources.errors import SourceError
@@ -31,6 +32,7 @@ class Listing:
     :param listed: rows read.
     :param duplicates: rows that name whom an earlier row named, and agree with it.
     :param invalid: rows that cannot be meant.
+    :param too_many: the same rows, compared with how many there may be.
     :param wishes: of each identifier listed.
     """
 
@@ -38,11 +40,13 @@ class Listing:
     duplicates: int = 0
     wishes: dict[Identifier, dict[Kind, Wish]] = field(default_factory=dict, repr=False)
     invalid: RowWarnings = field(default_factory=lambda: RowWarnings(log), repr=False)
+    too_many: InvalidRows = field(default_factory=InvalidRows, repr=False)
 
     def identifiers(self, rows: Iterable[Change]) -> Iterator[Identifier]:
         """Read rows and yield whom they name, each once; those that cannot be meant are counted and logged by number.
 
         :raises SourceError: for rows that contradict one another, naming them.
+        :raises InvalidListError: at the end, if too many cannot be meant.
         """
         takers = Takers()
         for change in rows:
@@ -50,6 +54,7 @@ class Listing:
             try:
                 whom, new = change.read()
             except InvalidChangeError as error:
+                self.too_many.add(self.listed, change.value, error)
                 self.invalid.add(self.listed, f"is counted as invalid: {error}")
                 continue
             wishes = {kind: Wish(self.listed, identifier) for kind, identifier in new.items()}
@@ -61,6 +66,7 @@ class Listing:
                 yield whom
             else:
                 self.duplicates += 1
+        self.too_many.check(self.listed)
 
 
 def merge(wishes: dict[Kind, Wish], more: Mapping[Kind, Wish]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.meant import identifiers_of
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
@@ -83,14 +84,22 @@ class Plan:
         }
 
 
-def make_plan(rows: Iterable[Change], client: KlaviyoClient, *, max_profiles: int | None = None) -> Plan:
+def make_plan(
+    rows: Iterable[Change],
+    client: KlaviyoClient,
+    *,
+    max_profiles: int | None = None,
+    max_invalid: float | None = 1.0,
+) -> Plan:
     """Read a list and look everyone in it up, 100 identifiers a call. Rows are read as they are needed.
 
     :param max_profiles: how many profiles the whole list may match; None for any number.
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
+    :raises InvalidListError: when more are.
     :raises PlanTooLargeError: as soon as the list matches more profiles than allowed.
     :raises SourceError: when rows contradict one another, naming them.
     """
-    plan = Plan(max_profiles)
+    plan = Plan(max_profiles, Listing(too_many=InvalidRows(max_invalid, "Nothing was changed")))
     found: set[str] = set()
     for resolved in resolve(plan.listing.identifiers(rows), client):
         profile = _the_only_one(resolved)

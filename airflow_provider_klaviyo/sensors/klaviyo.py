@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_klaviyo.concealed import ConcealedField
+from airflow_provider_klaviyo.rendering import RendersAsWritten, as_given
 from airflow_provider_klaviyo.sources.errors import SourceError
 from airflow_provider_klaviyo.sources.lists import listed
 from airflow_provider_klaviyo.sources.queries import check_query
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 
 
 @hide_variables
-class DeletionConfirmedSensor(BaseSensorOperator):
+class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
     """Wait until the last of the deleted profiles is gone from Klaviyo.
 
     Klaviyo answers a deletion before it has happened and never says when it has; minutes are usual, and up to 14 days
@@ -105,8 +105,6 @@ class DeletionConfirmedSensor(BaseSensorOperator):
     template_fields_renderers = {"sql": "sql", "parameters": "json"}
     ui_color = "#d9ead3"
 
-    profiles: Any = ConcealedField()
-
     def __init__(
         self,
         *,
@@ -140,7 +138,7 @@ class DeletionConfirmedSensor(BaseSensorOperator):
         self.plan = plan
         self.batch = batch
         self.ledger_conn_id = ledger_conn_id
-        self.profiles = profiles
+        self.profiles: Any = as_given(self, profiles)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters

@@ -25,10 +25,13 @@ def templates_in_data() -> None:
         return [{"profiles": [TRAP, "jane@example.com"]}, {"profiles": ["{{ 1 / 0 }}@example.com"]}]
 
     listed: Any = people()
-    ProfileDeletionOperator(task_id="directly", profiles=listed)
-    ProfileDeletionOperator.partial(task_id="partial", profiles=listed).expand(klaviyo_conn_id=["klaviyo_default"])
-    ProfileDeletionOperator.partial(task_id="expand").expand(profiles=listed)
-    ProfileDeletionOperator.partial(task_id="expand_kwargs").expand_kwargs(arguments())
+    accepting: Any = {"max_invalid": 1}
+    ProfileDeletionOperator(task_id="directly", profiles=listed, **accepting)
+    ProfileDeletionOperator.partial(task_id="partial", profiles=listed, **accepting).expand(
+        klaviyo_conn_id=["klaviyo_default"]
+    )
+    ProfileDeletionOperator.partial(task_id="expand", **accepting).expand(profiles=listed)
+    ProfileDeletionOperator.partial(task_id="expand_kwargs", **accepting).expand_kwargs(arguments())
 
 
 templates_in_data()

@@ -68,10 +68,105 @@ def test_what_cannot_be_an_identifier_is_refused_before_anything_is_sent(
     assert emulator.calls() == 0
 
 
-def test_an_address_is_no_profile_id(emulator: Emulator, hook: KlaviyoHook) -> None:
-    with pytest.raises(ValueError, match="not a Klaviyo profile id"):
-        hook.update_profile("jane@example.com", email="new@example.com")
+NO_IDS: list[Any] = [
+    "canary@example.com",
+    "",
+    " ",
+    "../accounts",
+    None,
+    7,
+    1.5,
+    b"canary",
+    ["canary"],
+    {"id": "canary"},
+]
+
+
+@pytest.mark.parametrize("profile_id", NO_IDS)
+def test_what_is_no_profile_id_is_refused_before_anything_is_sent(
+    emulator: Emulator, hook: KlaviyoHook, profile_id: Any
+) -> None:
+    for call in (
+        lambda: hook.update_profile(profile_id, email="new@example.com"),
+        lambda: hook.get_profile(profile_id),
+        lambda: hook.get_whole_profile(profile_id),
+        lambda: hook.get_profile_lists(profile_id),
+        lambda: hook.get_profile_segments(profile_id),
+        lambda: hook.get_events(profile_id),
+        lambda: hook.find_profiles("id", [profile_id]),
+    ):
+        with pytest.raises(KlaviyoConfigurationError, match=r"not a Klaviyo profile id|not text") as caught:
+            call()
+        assert "canary" not in str(caught.value)
     assert emulator.calls() == 0
+
+
+NOBODY: list[Any] = [
+    "canary",
+    "",
+    " ",
+    "canary@@example.com",
+    "+1",
+    7,
+    1.5,
+    b"canary@example.com",
+    ["canary"],
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("value", NOBODY)
+@pytest.mark.parametrize("kind", ["email", "phone_number"])
+def test_what_cannot_be_an_identifier_is_not_looked_up_nor_deleted(
+    emulator: Emulator, hook: KlaviyoHook, kind: str, value: Any
+) -> None:
+    for call in (
+        lambda: hook.find_profiles(kind, ["jane@example.com", value] if kind == "email" else [value]),
+        lambda: hook.request_profile_deletion(**{kind: value}),
+        lambda: hook.update_profile("01H", **{kind: value}),
+    ):
+        with pytest.raises(KlaviyoConfigurationError, match=f"{kind}: |exactly one") as caught:
+            call()
+        assert "canary" not in str(caught.value)
+        assert caught.value.__context__ is None
+    assert emulator.calls() == 0
+
+
+@pytest.mark.parametrize("values", ["canary@example.com", b"canary", {"canary": 1}, None, 7])
+def test_what_is_no_list_of_values_is_refused(emulator: Emulator, hook: KlaviyoHook, values: Any) -> None:
+    for call in (hook.suppress_profiles, lambda values: hook.find_profiles("email", values)):
+        with pytest.raises(KlaviyoConfigurationError, match="must be a list of values, not") as caught:
+            call(values)
+        assert "canary" not in str(caught.value)
+    assert emulator.calls() == 0
+
+
+def test_a_kind_that_there_is_not_is_refused(emulator: Emulator, hook: KlaviyoHook) -> None:
+    for kind in ("e-mail", "", None, "name"):
+        with pytest.raises(KlaviyoConfigurationError, match=r"kind: an identifier is one of email, phone_number"):
+            hook.find_profiles(kind, ["jane@example.com"])  # type: ignore[arg-type]
+    assert emulator.calls() == 0
+
+
+def test_every_call_takes_an_identifier_as_a_list_does(emulator: Emulator, hook: KlaviyoHook) -> None:
+    jane = emulator.add_profile("jane@example.com", "+15005550001", "42")
+    joe = emulator.add_profile("joe@example.com", "+15005550002")
+    for kind, value in (
+        ("email", " JANE@Example.com "),
+        ("phone_number", "+1 (500) 555-0001"),
+        ("external_id", 42),
+        ("id", f" {jane.lower()} "),
+    ):
+        assert [one.id for one in hook.find_profiles(kind, iter([value]))] == [jane]
+    assert hook.find_profiles("email", []) == ()
+    assert [one.id for one in hook.find_profiles("email", {"Jane@example.com", "JANE@example.com"})] == [jane]
+    assert hook.get_profile(f" {jane.lower()} ").id == jane
+    hook.request_profile_deletion(email=" JANE@Example.com ")
+    hook.request_profile_deletion(phone_number="+1 500 555 0002")
+    assert emulator.deletion_requests == [jane, joe]
+    ann = emulator.add_profile("ann@example.com")
+    hook.request_profile_deletion(profile_id=f" {ann.lower()} ")
+    assert emulator.deletion_requests == [jane, joe, ann]
 
 
 def test_people_are_suppressed_by_a_job(emulator: Emulator, hook: KlaviyoHook) -> None:
