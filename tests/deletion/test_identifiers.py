@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_klaviyo.deletion.characters import UnreadableError
 from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.identifiers import (
     Identifier,
