@@ -16,7 +16,7 @@ from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIde
 
 MOST_SPELLINGS = 5
 LONGEST = {Kind.EMAIL: 100, Kind.EXTERNAL_ID: 255, Kind.PHONE_NUMBER: 16, Kind.ID: 64}
-SIGNS = "aAé\u00e9\u0301\u0338\u212aKkßẞİ\u0131Å\u212bäÄ漢\u0958Σς\u03c3" + "\"'<>`{}-.@+:0179eEfF xn\u00a0\u200b\ufeff\t\n"
+SIGNS = "aAé\u00e9\u0301\u0338\u212aKkßẞİ\u0131Å\u212bäÄ漢\u0958Σς\u03c3\"'<>`{}-.@+:0179eEfF xn\u00a0\u200b\ufeff\t\n"
 UUID_TEXT = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
 
 texts = st.one_of(
