@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from airflow_provider_klaviyo.deletion.characters import QUOTES, unwrapped
+from airflow_provider_klaviyo.deletion.scalars import plain
 
 __all__ = ["DateError", "is_missing", "read_time"]
 
@@ -87,10 +87,10 @@ def read_time(value: object) -> datetime | None:
     :raises DateError: for anything else, for what is ambiguous, and for a time before 2000.
     """
     try:
-        plain = None if is_missing(value) else _plain(value)
-        if is_missing(plain):
+        held = None if is_missing(value) else _plain(value)
+        if is_missing(held):
             return None
-        moment = _read(plain)
+        moment = _read(held)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except DateError:
         raise
@@ -102,14 +102,10 @@ def read_time(value: object) -> datetime | None:
 
 
 def _plain(value: object) -> object:
-    """Return what a scalar of another library holds, as one of Python's own types where it has one."""
-    for name in ("as_py", "item"):
-        convert: Callable[[], object] | None = getattr(value, name, None)
-        if convert is not None and getattr(value, "shape", ()) == ():
-            return convert()
-    is_known = isinstance(value, str | date | int | float | Decimal)
-    isoformat = None if is_known else getattr(value, "isoformat", None)
-    return value if isoformat is None else isoformat()
+    held = plain(value)
+    is_known = isinstance(held, str | date | int | float | Decimal)
+    isoformat = None if is_known else getattr(held, "isoformat", None)
+    return isoformat() if callable(isoformat) else held
 
 
 def _read(value: object) -> datetime:

@@ -12,12 +12,11 @@ from typing import Final
 from uuid import UUID
 
 from airflow_provider_klaviyo.deletion.characters import QUOTES, UnreadableError, composed, decomposed, unwrapped
+from airflow_provider_klaviyo.deletion.scalars import FIRST_DOUBTFUL, first_doubtful, plain
 
 __all__ = ["read_external_id"]
 
 LONGEST_EXTERNAL_ID: Final = 255
-# From here on not every whole number is a float, so that one that was a float may have been another.
-FIRST_DOUBTFUL: Final = 2**53
 LOST_DIGITS: Final = "a number that was a float and may have lost its last digits: write the id as text at its source"
 # Texts for no value at all. A profile with such an id is not the one that a row means.
 NOTHING: Final = frozenset({"nan", "none", "null", "nat", "<na>", "n/a", "#n/a", "undefined"})
@@ -51,14 +50,13 @@ def read_external_id(value: object) -> tuple[str, tuple[str, ...]]:
 
 
 def _text(value: object) -> str:
+    doubtful, value = first_doubtful(value), plain(value)
     if isinstance(value, str):
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()  # A number of numpy's.
     if isinstance(value, float):
         if not value.is_integer():
             raise UnreadableError("a number that is not a whole one")
-        if abs(value) >= FIRST_DOUBTFUL:
+        if abs(value) >= doubtful:
             raise UnreadableError(LOST_DIGITS)
         value = int(value)
     # A number of more digits than an id may have is left alone: Python would not write it out.

@@ -20,6 +20,7 @@ from airflow_provider_klaviyo.deletion.characters import QUOTES, WRAPPINGS, Unre
 from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.external_ids import read_external_id
 from airflow_provider_klaviyo.deletion.phone_numbers import PHONE_SIGNS, read_phone_number
+from airflow_provider_klaviyo.deletion.scalars import plain
 
 __all__ = [
     "Identifier",
@@ -159,6 +160,7 @@ def _guess_kind(raw: str) -> Kind:
 def _read(kind: Kind, value: object) -> tuple[str, tuple[str, ...]]:
     if kind is Kind.EXTERNAL_ID:
         return read_external_id(value)
+    value = plain(value)
     if not isinstance(value, str):
         raise UnreadableError(f"{_article(value)}, not text")
     if kind is Kind.EMAIL:

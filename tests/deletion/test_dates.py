@@ -167,7 +167,7 @@ def test_it_tells_what_is_missing() -> None:
     ],
 )
 def test_what_may_be_another_date_is_not_understood(value: object) -> None:
-    with pytest.raises(DateError, match="^must be ") as caught:
+    with pytest.raises(DateError, match=r"^must be ") as caught:
         read_time(value)
     assert "canary" not in str(caught.value).lower()
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -237,14 +237,33 @@ def test_two_that_may_be_two_people_stay_two(kind: Kind, pair: tuple[str, str]) 
     assert set(first.spellings).isdisjoint(second.spellings)
 
 
-def test_a_number_of_numpys_is_a_number() -> None:
-    class Scalar:
-        shape = ()
+class Scalar:
+    """Like a scalar of numpy."""
 
-        def item(self) -> int:
-            return 42
+    shape = ()
 
-    assert Identifier.of(Kind.EXTERNAL_ID, Scalar()).value == "42"
+    def __init__(self, value: object, itemsize: int = 8) -> None:
+        self.value = value
+        self.itemsize = itemsize
+
+    def item(self) -> object:
+        return self.value
+
+
+class ArrowScalar:
+    def as_py(self) -> str:
+        return "jane@example.com"
+
+
+def test_a_scalar_of_another_library_is_what_it_holds() -> None:
+    assert Identifier.of(Kind.EXTERNAL_ID, Scalar(42)).value == "42"
+    assert Identifier.of(Kind.EXTERNAL_ID, Scalar(16_777_215.0, itemsize=4)).value == "16777215"
+    assert Identifier.of(Kind.EMAIL, ArrowScalar()).value == "jane@example.com"
+
+
+@pytest.mark.parametrize("value", [Scalar(True), Scalar(16_777_216.0, itemsize=4), Scalar(2_048.0, itemsize=2)])
+def test_a_scalar_that_has_lost_digits_is_invalid(value: object) -> None:
+    assert read(Kind.EXTERNAL_ID, value) is None
 
 
 def test_capitals_do_not_make_another_spelling_of_an_address() -> None:
