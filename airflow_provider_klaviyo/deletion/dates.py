@@ -10,6 +10,7 @@ import math
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -46,17 +47,16 @@ _TIME: Final = rf"""
     (?:[ ]*(?P<half>[ap])m)?
     (?:{_ZONE})?
 """
-FORMS: Final = tuple(
-    re.compile(f"{day}(?:{separator}{_TIME})?", re.VERBOSE | re.IGNORECASE | re.ASCII)
-    for day, separator in (
-        # 2026-11-01 03:04:05 UTC, 2026/11/01
-        ("(?P<year>[0-9]{4})(?P<sign>[-/.])(?P<month>[0-9]{1,2})(?P=sign)(?P<day>[0-9]{1,2})", "(?:T|[ ]+)"),
-        # Sun, 01 Nov 2026 03:04:05 GMT; 01-NOV-2026
-        (_WEEKDAY + "(?P<day>[0-9]{1,2})[ -](?P<name>[a-z]{3,9})[ -](?P<year>[0-9]{4})", "[ ]+"),
-        # November 1, 2026; Nov  1 2026  3:04AM; Sun Nov 01 2026 03:04:05 GMT+0000
-        (_WEEKDAY + "(?P<name>[a-z]{3,9})[ ]+(?P<day>[0-9]{1,2}),?[ ]+(?P<year>[0-9]{4})", ",?[ ]+"),
-    )
+DAYS: Final = (
+    # 2026-11-01 03:04:05 UTC, 2026/11/01
+    ("(?P<year>[0-9]{4})(?P<sign>[-/.])(?P<month>[0-9]{1,2})(?P=sign)(?P<day>[0-9]{1,2})", "(?:T|[ ]+)"),
+    # Sun, 01 Nov 2026 03:04:05 GMT; 01-NOV-2026
+    (_WEEKDAY + "(?P<day>[0-9]{1,2})[ -](?P<name>[a-z]{3,9})[ -](?P<year>[0-9]{4})", "[ ]+"),
+    # November 1, 2026; Nov  1 2026  3:04AM; Sun Nov 01 2026 03:04:05 GMT+0000
+    (_WEEKDAY + "(?P<name>[a-z]{3,9})[ ]+(?P<day>[0-9]{1,2}),?[ ]+(?P<year>[0-9]{4})", ",?[ ]+"),
 )
+"""Patterns of a day, each with what stands between the day and the time."""
+
 NUMBER: Final = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,12})?")
 COMPACT_DATE: Final = re.compile("[0-9]{8}")
 OTHER_ISO: Final = re.compile("[0-9]{4}[-0-9WTZ:.,+]+")
@@ -141,12 +141,19 @@ def _of_text(value: str) -> datetime:
         return _of_number(int(text))
     if NUMBER.fullmatch(text):
         return _of_number(Decimal(text))
-    for form in FORMS:
+    for form in _forms():
         if match := form.fullmatch(text):
             return _of_parts(match.groupdict())
     if OTHER_ISO.fullmatch(text):
         return datetime.fromisoformat(text)  # Such as 20261101T030405Z.
     raise DateError(HOW_TO_WRITE)
+
+
+@cache
+def _forms() -> tuple[re.Pattern[str], ...]:
+    """Return the patterns of a time. They are made when the first text is read, because every DAG loads this module."""
+    flags = re.VERBOSE | re.IGNORECASE | re.ASCII
+    return tuple(re.compile(f"{day}(?:{separator}{_TIME})?", flags) for day, separator in DAYS)
 
 
 def _of_parts(parts: dict[str, str | None]) -> datetime:

@@ -43,10 +43,9 @@ def read_external_id(value: object) -> tuple[str, tuple[str, ...]]:
     if inner.lower() in NOTHING:
         raise UnreadableError("a word for no value, such as nan or null")
     forms = _forms_of_uuid(inner) or _forms_of_number(inner) or (composed(inner), decomposed(inner))
-    if len(listed) > LONGEST_EXTERNAL_ID:
-        listed = forms[0]
-    others = (form for form in dict.fromkeys(forms) if form != listed and len(form) <= LONGEST_EXTERNAL_ID)
-    return forms[0], (*others, listed)
+    possible = [one for one in (listed, inner, forms[0]) if len(one) <= LONGEST_EXTERNAL_ID and one.isprintable()]
+    others = (form for form in dict.fromkeys(forms) if form != possible[0] and len(form) <= LONGEST_EXTERNAL_ID)
+    return forms[0], (*others, possible[0])
 
 
 def _text(value: object) -> str:

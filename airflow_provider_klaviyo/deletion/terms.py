@@ -12,9 +12,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from airflow_provider_klaviyo.deletion.characters import QUOTES, unwrapped
-from airflow_provider_klaviyo.deletion.dates import DateError, is_missing, read_time
-
 __all__ = ["Terms", "TermsError", "check_regulation", "due_at", "read_terms"]
 
 LONGEST_DAYS: Final = 3_650
@@ -43,6 +40,9 @@ def read_terms(received_at: object, regulation: object, now: datetime, default_r
     :param regulation: ``gdpr``, ``ccpa``, or a number of days; a missing value is the default.
     :raises TermsError: when one of them is something else, or the time is later.
     """
+    # Here, because every parse of a DAG loads this module for its check of a regulation.
+    from airflow_provider_klaviyo.deletion.dates import is_missing
+
     received = min(_received_at(received_at, now), now)
     name = _regulation(default_regulation if is_missing(regulation) else regulation)
     return Terms(received, name, due_at(received, name))
@@ -72,7 +72,7 @@ def due_at(received_at: datetime, regulation: str) -> datetime:
 
 
 def _regulation(value: object) -> str:
-    text = unwrapped(value, QUOTES).lower() if isinstance(value, str) else ""
+    text = value.strip().lower() if isinstance(value, str) else ""
     if text in ("gdpr", "ccpa"):
         return text
     days = int(text) if DAYS.fullmatch(text) else value
@@ -86,6 +86,8 @@ def _regulation(value: object) -> str:
 
 
 def _received_at(value: object, now: datetime) -> datetime:
+    from airflow_provider_klaviyo.deletion.dates import DateError, read_time
+
     try:
         received = read_time(value)
     except DateError as error:
