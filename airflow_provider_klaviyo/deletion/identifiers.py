@@ -1,9 +1,10 @@
 """What names a person: e-mail address, phone number, Klaviyo's profile id, or the customer's own external id.
 
 Values come from warehouses and are not to be trusted. One that cannot be an identifier is an `InvalidIdentifierError`
-and never becomes a different one: nothing is guessed, cut short or repaired beyond white space and case.
+and never becomes a different one. Each identifier has one canonical form, by which two are compared, and a few
+spellings to look up, all of which have this canonical form and no other: so no two identifiers share a spelling.
 
-Sources: https://developers.klaviyo.com/en/docs/profile_identifiers, https://www.itu.int/rec/T-REC-E.164
+Sources: https://developers.klaviyo.com/en/docs/profile_identifiers
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Self
-from uuid import UUID
 
 from airflow_provider_klaviyo.api.resources import PROFILE_ID
+from airflow_provider_klaviyo.deletion.characters import QUOTES, WRAPPINGS, UnreadableError, lowered, unwrapped
+from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
+from airflow_provider_klaviyo.deletion.external_ids import read_external_id
+from airflow_provider_klaviyo.deletion.phone_numbers import PHONE_SIGNS, read_phone_number
+from airflow_provider_klaviyo.deletion.scalars import plain
 
-__all__ = ["Identifier", "IdentifierKindError", "InvalidIdentifierError", "Kind", "kind_named", "normalised"]
+__all__ = [
+    "Identifier",
+    "IdentifierKindError",
+    "InvalidIdentifierError",
+    "Kind",
+    "kind_named",
+    "normalised",
+    "spelling_of",
+]
 
-LONGEST_EMAIL: Final = 100
-LONGEST_EXTERNAL_ID: Final = 255
-# Most addresses: nothing but ASCII, and none of what `_email_of_any_letters` refuses.
-PLAIN_EMAIL: Final = re.compile(r"[!-'*+\--9=?A-Z\\^-~]+@[!-'*+\-/-9=?A-Z\\^-~]+(?:\.[!-'*+\-/-9=?A-Z\\^-~]+)*")
 ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-PHONE_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-# No slash: what follows one may be a second number, or the end of one.
-PHONE_PUNCTUATION: Final = re.compile(r"[ \u00a0.()-]")
-TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
 
 
 class Kind(StrEnum):
@@ -50,15 +54,15 @@ class InvalidIdentifierError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """A normalised identifier. Its repr does not show the value, and two are equal when they name the same.
+    """An identifier in its canonical form. Its repr does not show the value, and two are equal when they name the same.
 
-    :param spelling: an e-mail address as it was listed, where that is not in lower case. Klaviyo is said to keep
-        addresses in lower case and compares them letter by letter; asking for both costs little.
+    :param value: the canonical form.
+    :param forms: every spelling to look up, the listed one last; None where there is only the value.
     """
 
     kind: Kind
     value: str = field(repr=False)
-    spelling: str | None = field(default=None, repr=False, compare=False)
+    forms: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
 
     def __hash__(self) -> int:
         # The value alone: an enum works its hash out anew each time, which costs more than all the rest.
@@ -66,8 +70,13 @@ class Identifier:
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """What to look up: the value, and the spelling where it differs."""
-        return (self.value,) if self.spelling is None else (self.value, self.spelling)
+        """What to look up: at most five spellings, the listed one last. Read again, each one gives this identifier."""
+        return (self.value,) if self.forms is None else self.forms
+
+    @property
+    def listed(self) -> str:
+        """The spelling of the list, as it can be looked up: an address without padding and quotes, an id with them."""
+        return self.value if self.forms is None else self.forms[-1]
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -79,6 +88,8 @@ class Identifier:
         :raises IdentifierKindError: for a mapping of no kind, of several, or of an unknown one.
         :raises InvalidIdentifierError: for a value that cannot be of its kind.
         """
+        if isinstance(raw, str):
+            return cls.of(Kind.EMAIL if "@" in raw else _guess_kind(raw), raw)
         if isinstance(raw, cls):
             return raw
         if isinstance(raw, Mapping):
@@ -89,31 +100,37 @@ class Identifier:
                 )
             ((name, value),) = raw.items()
             return cls.of(kind_named(name), value)
-        if isinstance(raw, str):
-            return cls.of(_guess_kind(raw.strip()), raw)
         raise InvalidIdentifierError(f"{_article(raw)}, not text")
 
     @classmethod
     def of(cls, kind: Kind, value: object) -> Self:
-        """Normalise a value of a known kind.
+        """Read a value of a known kind.
 
         :raises InvalidIdentifierError: for a value that cannot be of its kind.
         """
-        if kind is Kind.EXTERNAL_ID:
-            value = _external_id_text(value)
-        if not isinstance(value, str):
-            raise InvalidIdentifierError(f"{_article(value)}, not text")
-        normalised = _NORMALISE[kind](value)
-        listed = value.strip()
-        return cls(kind, normalised, listed if kind is Kind.EMAIL and listed != normalised else None)
+        if kind is Kind.EMAIL and isinstance(value, str):
+            text = value.strip()
+            plain = read_plain_email(text)
+            if plain is not None:
+                return cls(kind, plain, None if plain == text else (plain, text))
+        try:
+            canonical, forms = _read(kind, value)
+        except UnreadableError as error:
+            raise InvalidIdentifierError(str(error)) from None
+        return cls(kind, canonical, None if forms == (canonical,) else forms)
 
 
 def normalised(kind: Kind, value: object) -> str | None:
-    """Return what something that holds an identifier has there, normalised as a list is; None if it has none."""
+    """Return the canonical form of what something that holds an identifier has there; None if it has none."""
     try:
         return Identifier.of(kind, value).value
     except InvalidIdentifierError:
         return None
+
+
+def spelling_of(kind: Kind, value: str) -> str:
+    """Return by what to tell whether two profiles spell an identifier alike. Capitals do not matter in addresses."""
+    return lowered(value) if kind is Kind.EMAIL else value
 
 
 def kind_named(name: object) -> Kind:
@@ -129,10 +146,9 @@ def kind_named(name: object) -> Kind:
         ) from None
 
 
-def _guess_kind(text: str) -> Kind:
-    if "@" in text:
-        return Kind.EMAIL
-    if text.startswith("+"):
+def _guess_kind(raw: str) -> Kind:
+    text = unwrapped(raw, WRAPPINGS)
+    if text.lower().startswith(PHONE_SIGNS):
         return Kind.PHONE_NUMBER
     if ULID.fullmatch(text.upper()):
         return Kind.ID
@@ -141,71 +157,23 @@ def _guess_kind(text: str) -> Kind:
     )
 
 
-def _email(value: str) -> str:
-    text = value.strip()
-    if len(text) <= LONGEST_EMAIL and PLAIN_EMAIL.fullmatch(text):
-        return text.lower()
-    return _email_of_any_letters(text)
-
-
-def _email_of_any_letters(text: str) -> str:
-    local, at, domain = text.partition("@")
-    if not (local and at and domain) or "@" in domain:
-        raise InvalidIdentifierError("not an e-mail address: no single @ with something on both sides")
-    if len(text) > LONGEST_EMAIL:
-        raise InvalidIdentifierError(f"longer than the {LONGEST_EMAIL} characters of an e-mail address in Klaviyo")
-    if not text.isprintable() or any(character.isspace() or character in "<>()[],;:" for character in text):
-        raise InvalidIdentifierError("white space, brackets, commas or colons, which an e-mail address has not")
-    if "" in domain.split("."):
-        raise InvalidIdentifierError("not an e-mail address: a dot too many after the @")
-    return "".join(map(_lower, text))
-
-
-def _lower(character: str) -> str:
-    """Return a character in lower case, unless that would be another letter: KELVIN SIGN is not a k."""
-    lower = character.lower()
-    return character if len(lower) != 1 or (lower.isascii() and not character.isascii()) else lower
-
-
-def _phone_number(value: str) -> str:
-    text = value.strip()
-    digits = PHONE_PUNCTUATION.sub("", text)
-    if TRUNK_ZERO.search(text) or not PHONE_NUMBER.fullmatch(digits):
-        raise InvalidIdentifierError("not a phone number in E.164 form: + and country code, then 7 to 15 digits in all")
-    return digits
+def _read(kind: Kind, value: object) -> tuple[str, tuple[str, ...]]:
+    if kind is Kind.EXTERNAL_ID:
+        return read_external_id(value)
+    value = plain(value)
+    if not isinstance(value, str):
+        raise UnreadableError(f"{_article(value)}, not text")
+    if kind is Kind.EMAIL:
+        return read_email(value)
+    one = read_phone_number(value) if kind is Kind.PHONE_NUMBER else _profile_id(value)
+    return one, (one,)
 
 
 def _profile_id(value: str) -> str:
-    text = value.strip()
+    text = unwrapped(value, QUOTES)
     if not PROFILE_ID.fullmatch(text):
-        raise InvalidIdentifierError("not a Klaviyo profile id: up to 64 letters and digits")
+        raise UnreadableError("not a Klaviyo profile id: up to 64 letters and digits")
     return text.upper() if ULID.fullmatch(text.upper()) else text
-
-
-def _external_id_text(value: object) -> object:
-    """Return the text of a whole number or a UUID, which customers' ids often are in a warehouse; else the value.
-
-    A number of more digits than an id may have is left alone: it is no id, and Python would not write it out.
-    """
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_EXTERNAL_ID:
-        value = int(value) if value == int(value) else value
-    if isinstance(value, UUID) or (type(value) is int and abs(value) < 10**LONGEST_EXTERNAL_ID):
-        return str(value)
-    return value
-
-
-def _external_id(value: str) -> str:
-    if not value.strip() or len(value) > LONGEST_EXTERNAL_ID or not value.isprintable():
-        raise InvalidIdentifierError(f"not an external id: 1 to {LONGEST_EXTERNAL_ID} printable characters")
-    return value
-
-
-_NORMALISE: Final = {
-    Kind.EMAIL: _email,
-    Kind.PHONE_NUMBER: _phone_number,
-    Kind.ID: _profile_id,
-    Kind.EXTERNAL_ID: _external_id,
-}
 
 
 def _article(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from airflow_provider_klaviyo.api.calls import Found, find_profiles
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.resources import Profile
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised, spelling_of
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.progress import Progress
 
@@ -63,7 +63,7 @@ def resolve(
     """Look identifiers up, 100 a call and several calls at a time, and yield what each one matches.
 
     A profile counts only if it holds, by its own fields, what was asked for. Whatever else an answer may bring is left
-    alone.
+    alone. An identifier of which two spellings find two profiles is held, because they may be two people.
 
     :param identifiers: read as they are needed, in the caller's thread.
     :param max_profiles_per_identifier: how many profiles one may match before it is held back; None for any number.
@@ -127,8 +127,20 @@ def _settle(batch: Batch, found: Found, most: int | None) -> Iterator[Resolved]:
                 ", ".join(profile.id for profile in profiles[:LOGGED_IDS]),
             )
             yield Resolved(identifier, Outcome.HELD)
+        elif _are_spelled_differently(batch.kind, profiles):
+            log.warning(
+                "Different spellings of one identifier find %s profiles, which may be different people: held back. The "
+                "profile ids are %s. List the profile ids that are meant, or correct the profiles",
+                len(profiles),
+                ", ".join(profile.id for profile in profiles[:LOGGED_IDS]),
+            )
+            yield Resolved(identifier, Outcome.HELD)
         else:
             yield Resolved(identifier, Outcome.PLANNED, profiles)
+
+
+def _are_spelled_differently(kind: Kind, profiles: Sequence[Profile]) -> bool:
+    return len(profiles) > 1 and len({spelling_of(kind, getattr(profile, kind)) for profile in profiles}) > 1
 
 
 def _holders(batch: Batch, found: Found) -> tuple[dict[str, dict[str, Profile]], int]:

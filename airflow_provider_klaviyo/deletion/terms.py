@@ -8,7 +8,7 @@ from __future__ import annotations
 import calendar
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -16,6 +16,8 @@ __all__ = ["Terms", "TermsError", "check_regulation", "due_at", "read_terms"]
 
 LONGEST_DAYS: Final = 3_650
 DAYS: Final = re.compile("[0-9]{1,9}")
+# Clocks differ, and a date without a time zone may be tomorrow's.
+LATEST: Final = timedelta(days=1)
 
 
 class TermsError(ValueError):
@@ -34,12 +36,15 @@ class Terms:
 def read_terms(received_at: object, regulation: object, now: datetime, default_regulation: str) -> Terms:
     """Return the terms of a row.
 
-    :param received_at: a time, a date, or either in ISO 8601; without a time zone it is UTC. None is now.
-    :param regulation: ``gdpr``, ``ccpa``, or a number of days; None is the default.
-    :raises TermsError: when one of them is something else.
+    :param received_at: as `read_time` takes it. A missing value is now, and so is a time of the coming day.
+    :param regulation: ``gdpr``, ``ccpa``, or a number of days; a missing value is the default.
+    :raises TermsError: when one of them is something else, or the time is later.
     """
-    received = now if received_at is None else min(_time(received_at), now)
-    name = _regulation(default_regulation if regulation is None else regulation)
+    # Here, because every parse of a DAG loads this module for its check of a regulation.
+    from airflow_provider_klaviyo.deletion.dates import is_missing
+
+    received = min(_received_at(received_at, now), now)
+    name = _regulation(default_regulation if is_missing(regulation) else regulation)
     return Terms(received, name, due_at(received, name))
 
 
@@ -71,6 +76,8 @@ def _regulation(value: object) -> str:
     if text in ("gdpr", "ccpa"):
         return text
     days = int(text) if DAYS.fullmatch(text) else value
+    if isinstance(days, float) and days.is_integer():
+        days = Decimal(days)
     if isinstance(days, Decimal) and days.is_finite() and days == days.to_integral_value():
         days = int(days) if days < LONGEST_DAYS + 1 else 0
     if type(days) is int and 1 <= days <= LONGEST_DAYS:
@@ -78,20 +85,18 @@ def _regulation(value: object) -> str:
     raise TermsError(f"a regulation is gdpr, ccpa, or a number of days from 1 to {LONGEST_DAYS}")
 
 
-def _time(value: object) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise TermsError("a date of receipt must be in ISO 8601, such as 2026-11-22") from None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time.min)
-    if not isinstance(value, datetime):
-        raise TermsError(f"a date of receipt must be a date, not {type(value).__name__}")
+def _received_at(value: object, now: datetime) -> datetime:
+    from airflow_provider_klaviyo.deletion.dates import DateError, read_time
+
     try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise TermsError("a date of receipt must be in ISO 8601, such as 2026-11-22") from None
+        received = read_time(value)
+    except DateError as error:
+        raise TermsError(f"a date of receipt {error}") from None
+    if received is None:
+        return now
+    if received > now + LATEST:
+        raise TermsError("a date of receipt must be in the past")
+    return received
 
 
 def _a_month_later(moment: datetime) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.identifiers import (
     Identifier,
     IdentifierKindError,
     InvalidIdentifierError,
     Kind,
-    _email,
-    _email_of_any_letters,
     kind_named,
 )
 
@@ -59,11 +57,12 @@ def test_what_is_taken_can_be_printed(kind: Kind, text: str) -> None:
     value.encode()
 
 
-def outcome_of(read: Callable[[str], str], text: str) -> tuple[type, str]:
-    try:
-        return str, read(text)
-    except InvalidIdentifierError as error:
-        return InvalidIdentifierError, str(error)
+def assert_read_alike(text: str) -> None:
+    """What is read quickly is read as what is read with care."""
+    plain = read_plain_email(text)
+    if plain is not None:
+        forms = (plain,) if plain == text else (plain, text)
+        assert read_email(text) == (plain, forms)
 
 
 addresses = st.builds(
@@ -75,7 +74,7 @@ addresses = st.builds(
 
 @given(texts | addresses | st.text("aA.@", min_size=95, max_size=105))
 def test_a_plain_address_is_read_as_any_other(text: str) -> None:
-    assert outcome_of(_email, text) == outcome_of(lambda text: _email_of_any_letters(text.strip()), text)
+    assert_read_alike(text.strip())
 
 
 def test_every_letter_of_a_plain_address_is_read_as_in_any_other() -> None:
@@ -87,7 +86,12 @@ def test_every_letter_of_a_plain_address_is_read_as_in_any_other() -> None:
             f"a@{letter}",
             f"a@b{letter}",
         ):
-            assert outcome_of(_email, text) == outcome_of(_email_of_any_letters, text.strip())
+            assert_read_alike(text.strip())
+
+
+def test_what_most_addresses_have_is_read_quickly() -> None:
+    for letter in "aZ09!#$%&'*+-/=?^_`{|}~.":
+        assert read_plain_email(f"a{letter}b@sub-domain.example.com") == f"a{letter.lower()}b@sub-domain.example.com"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_every_letter_of_a_plain_address_is_read_as_in_any_other() -> None:
         ({"id": "AbC_12-3"}, Kind.ID, "AbC_12-3"),
         ({"email": "Ada@example.com"}, Kind.EMAIL, "ada@example.com"),
         ({"external_id": "Customer 1"}, Kind.EXTERNAL_ID, "Customer 1"),
-        ({"external_id": " 7"}, Kind.EXTERNAL_ID, " 7"),
+        ({"external_id": " 7"}, Kind.EXTERNAL_ID, "7"),
         ({"external_id": 7}, Kind.EXTERNAL_ID, "7"),
         ({Kind.PHONE_NUMBER: "+15005550006"}, Kind.PHONE_NUMBER, "+15005550006"),
     ],
@@ -137,8 +141,6 @@ def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> Non
         "ada@bob@example.com",
         "ada@example.com,bob@example.com",
         "Ada Lovelace <ada@example.com>",
-        "<ada@example.com>",
-        "mailto:ada@example.com",
         "ada@example.com,",
         "ada@example.com.",
         "ada@example..com",
@@ -147,6 +149,12 @@ def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> Non
         "ada@exa\u00a0mple.com",
         "ada@example\u200b.com",
         "ada@example.com\x00",
+        "ada@exam$ple.com",
+        "ada@\uff45xample.com",
+        "ada@example\u3002com",
+        'ada"@example.com',
+        '"ada@example.com',
+        'ada@example.com"',
         "ada\ud800@example.com",
         "a" * 89 + "@example.com",
         "+150055",
@@ -157,6 +165,9 @@ def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> Non
         "+1 500 555 0006, +1 500 555 0007",
         "++15005550006",
         "+1\u0665005550006",
+        "+1500555000\u00b2",
+        "+15005550006.0",
+        "+1 500 555 0006\n+1 500 555 0007",
         "+44 (0)20 7946 0018",
         "+44 ( 0 ) 20 7946 0018",
         {"email": None},
@@ -171,8 +182,17 @@ def test_an_identifier_is_recognised(raw: object, kind: Kind, value: str) -> Non
         {"external_id": ""},
         {"external_id": "  "},
         {"external_id": True},
-        {"external_id": 7.0},
+        {"external_id": 7.5},
+        {"external_id": float("nan")},
+        {"external_id": float("inf")},
+        {"external_id": 2.0**53},
         {"external_id": Decimal("7.5")},
+        {"external_id": "nan"},
+        {"external_id": " NULL "},
+        {"external_id": '""'},
+        {"external_id": "1.23457E+09"},
+        {"external_id": "1e+16"},
+        {"external_id": "12345678901234568.0"},
         {"external_id": Decimal("NaN")},
         {"external_id": Decimal("1E+999999")},
         {"external_id": 10**5000},
@@ -217,9 +237,8 @@ def test_two_that_look_alike_stay_two(one: str, other: str) -> None:
     assert Identifier.parse(one) != Identifier.parse(other)
 
 
-def test_external_ids_keep_their_case_and_their_blanks() -> None:
-    spellings = ["a", "A", " a", "a "]
-    assert len({Identifier.of(Kind.EXTERNAL_ID, value) for value in spellings}) == 4
+def test_external_ids_keep_their_case() -> None:
+    assert Identifier.of(Kind.EXTERNAL_ID, "a") != Identifier.of(Kind.EXTERNAL_ID, "A")
 
 
 def test_the_same_value_of_two_kinds_is_two_identifiers() -> None:
@@ -239,6 +258,7 @@ def test_a_profile_id_in_lower_case_is_klaviyos_in_capitals() -> None:
     ("value", "text"),
     [
         (42, "42"),
+        (42.0, "42"),
         (Decimal(42), "42"),
         (Decimal("42.00"), "42"),
         (Decimal("1E+3"), "1000"),

@@ -42,7 +42,18 @@ def test_ccpa_is_45_days_and_a_number_is_that_many() -> None:
 
 @pytest.mark.parametrize(
     ("regulation", "name"),
-    [("GDPR", "gdpr"), (" ccpa ", "ccpa"), ("30", "30"), (30, "30"), ("0030", "30"), (Decimal(30), "30"), (None, "7")],
+    [
+        ("GDPR", "gdpr"),
+        (" ccpa ", "ccpa"),
+        ("30", "30"),
+        (30, "30"),
+        ("0030", "30"),
+        (Decimal(30), "30"),
+        (30.0, "30"),
+        ("GDPR\u00a0", "gdpr"),
+        (float("nan"), "7"),
+        (None, "7"),
+    ],
 )
 def test_a_law_is_named_in_one_way(regulation: object, name: str) -> None:
     assert read_terms(None, regulation, NOW, "7").regulation == name
@@ -97,10 +108,14 @@ def test_a_number_that_python_does_not_write_out_is_no_law() -> None:
         (date(2026, 11, 1), day("2026-11-01")),
         (datetime(2026, 11, 1, 10), day("2026-11-01T10:00:00")),  # noqa: DTZ001 - as a driver may give it
         (datetime(2026, 11, 1, 10, tzinfo=timezone(timedelta(hours=2))), day("2026-11-01T08:00:00")),
+        ("2026-11-01 10:00:00.000 UTC", day("2026-11-01T10:00:00")),
+        (1793527200, day("2026-11-01T10:00:00")),
+        (1793527200000.0, day("2026-11-01T10:00:00")),
+        (20261101, day("2026-11-01")),
+        ("NaT", NOW),
+        (float("nan"), NOW),
         ("2026-11-22T12:00:01Z", NOW),
-        ("9999-12-31T23:59:59", NOW),
-        (datetime.max, NOW),  # noqa: DTZ901 - as a driver may give it
-        (datetime.max.replace(tzinfo=UTC), NOW),
+        ("2026-11-23T12:00:00Z", NOW),
     ],
 )
 def test_dates_and_times_are_utc_and_not_in_the_future(received: object, at: datetime) -> None:
@@ -110,7 +125,8 @@ def test_dates_and_times_are_utc_and_not_in_the_future(received: object, at: dat
 @pytest.mark.parametrize(
     "received",
     [
-        *("", "canary", "22/11/2026", "2026-13-01", "2026-02-30", 20261101, 1.5, True, [], b"2026-11-01"),
+        *("", "canary", "22/11/2026", "2026-13-01", "2026-02-30", 1.5, True, [], b"2026-11-01"),
+        *("2026-11-23T12:00:01Z", "9999-12-31T23:59:59", datetime.max, "1999-12-31"),  # noqa: DTZ901
         datetime.min.replace(tzinfo=timezone(timedelta(hours=2))),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-2))),
     ],
