@@ -29,8 +29,8 @@ __all__ = [
     "REGISTERING",
     "WITHDRAWN",
     "BatchReference",
-    "LeftOver",
     "Ledger",
+    "LeftOver",
     "RequestRow",
     "plan_ids_of",
 ]

@@ -24,7 +24,7 @@ from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_term
 from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
-from airflow_provider_klaviyo.ledger.ledger import AGAIN, HELD, LONGEST_DELETION, READY, REGISTERING, WITHDRAWN, Ledger
+from airflow_provider_klaviyo.ledger.ledger import AGAIN, HELD, LONGEST_DELETION, REGISTERING, Ledger
 from airflow_provider_klaviyo.ledger.tables import plans, requests
 
 __all__ = ["Registration", "given_up"]
@@ -177,8 +177,8 @@ class Registration:
         if plan_ids:
             of_account = (plans.c.account_id == self.ledger.account_id, plans.c.state != REGISTERING)
             query = select(plans.c.plan_id, plans.c.state).where(plans.c.plan_id.in_(plan_ids), *of_account)
-            known = {plan_id: state for plan_id, state in connection.execute(query)}
-            self.states |= {plan_id: known.get(plan_id) for plan_id in plan_ids}
+            self.states |= dict.fromkeys(plan_ids)
+            self.states |= {row.plan_id: row.state for row in connection.execute(query)}
 
     def _new(self, entry: Entry, fingerprint: str, records: list[_Record]) -> _Row | None:
         """Return a row that is to be worked on; None for one that is listed twice, or is in work already."""
@@ -286,7 +286,7 @@ class Registration:
             self.rows.append(row_of_request | {"part": part, "profile_id": profile_id})
 
     def _sealed(self, identifier: Identifier | None, fingerprint: str) -> str | None:
-        return None if identifier is None else self.ledger.sealer.seal(identifier.spellings[-1], fingerprint)
+        return None if identifier is None else self.ledger.sealer.seal(identifier.listed, fingerprint)
 
     def _saved(self, fingerprint: str, request_id: str | None) -> None:
         """Forget a row that the ledger knows now."""

@@ -96,8 +96,8 @@ class LedgerBatch:
         :raises SupersededError: when a later try of the same task has taken the batch over.
         """
         held = fingerprints_of(profile, self._ledger.keys)
-        with self._looked_at(profile.id) as (connection, now, rows):
-            rows = [row for row in rows if row.fingerprint in held]
+        with self._looked_at(profile.id) as (connection, now, found):
+            rows = [row for row in found if row.fingerprint in held]
             if not any(row.plan_id == self._reference.plan_id and row.is_planned for row in rows):
                 return False
             if any(row.is_accepted(now) for row in rows):
@@ -142,8 +142,8 @@ class LedgerBatch:
     def miss(self, profile_id: str, *, is_there: bool) -> None:
         """Record that a profile is gone, or is there and holds nothing that is listed.
 
-        If it is gone, and another plan had it deleted, it is ``requested``, and so confirmed. If not, `find_again` looks
-        for the person.
+        If it is gone, and another plan had it deleted, it is ``requested``, and so confirmed. If not, `find_again`
+        looks for the person.
         """
         with self._looked_at(profile_id) as (connection, now, rows):
             if not any(row.plan_id == self._reference.plan_id and row.is_planned for row in rows):

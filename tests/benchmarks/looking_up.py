@@ -9,10 +9,10 @@ import argparse
 import time
 from collections.abc import Iterator
 
+from airflow_provider_klaviyo.api.calls import request_profile_deletion
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.settings import DEFAULT_UTILISATION, Settings
 from airflow_provider_klaviyo.deletion.confirm import still_there
-from airflow_provider_klaviyo.deletion.drain import drain
 from airflow_provider_klaviyo.deletion.plan import make_plan
 from airflow_provider_klaviyo.emulator import Emulator
 
@@ -40,7 +40,8 @@ def main() -> None:
         with KlaviyoClient(Settings(api_key=emulator.account.key, base_url=emulator.url)) as client:
             plan = make_plan(people(2_000), client)
             look_ups = emulator.calls("get_profiles")
-            drain(list(plan.profile_ids)[:5], client)
+            for profile_id in list(plan.profile_ids)[:5]:
+                client.run(request_profile_deletion("id", profile_id))
             client.run(still_there(list(plan.profile_ids)))
         print(f"2,000 listed, {len(plan.profile_ids)} present: {look_ups} look-ups, {len(plan.profile_ids)} deletions,")
         print(f"{emulator.calls('get_profiles') - look_ups} call(s) for one look of the sensor")

@@ -163,7 +163,8 @@ def test_only_profiles_that_hold_a_listed_identifier_are_deleted_and_nobody_is_l
 
     def watched(endpoint: Endpoint, asked: Asked) -> tuple[Answer, float]:
         world.watch(endpoint, asked)
-        return answer(endpoint, asked)
+        answered: tuple[Answer, float] = answer(endpoint, asked)
+        return answered
 
     monkeypatch.setattr(shop.emulator, "answer", watched)
 
