@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_klaviyo.ledger import tables
 from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError, LedgerUnavailableError
+from airflow_provider_klaviyo.ledger.silence import silence
 
 __all__ = ["Database", "any_of"]
 
@@ -47,6 +48,7 @@ class Database:
             )
         if self.kind == "sqlite" and engine.url.database in (None, "", ":memory:"):
             raise LedgerSetupError("a database in memory is forgotten with the task: give the connection a file")
+        silence(engine)
         event.listen(engine, "connect", _on_connect)
         # Turns and profiles are taken by comparing: a stricter level would fail where this one waits, and sees.
         self._transactions = (
