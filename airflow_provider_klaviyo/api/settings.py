@@ -36,6 +36,8 @@ DEFAULT_REVISION: Final = "2026-07-15"
 DEFAULT_UTILISATION: Final = 0.97
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 REVISION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z0-9-]+)?")
+# What may be repeated in a message: a key has digits.
+PLAIN_NAME: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 PLAIN_ADDRESS: Final = re.compile(r"(\w*:)?//(\[[\da-f:.]+\]|[\w.-]+)(:\d+)?/?", re.ASCII | re.IGNORECASE)
 
 
@@ -71,15 +73,16 @@ class Settings:
             raise KlaviyoConfigurationError("the API key is empty or has white space or non-ASCII characters in it")
         _check_base_url(self.base_url)
         if not REVISION.fullmatch(self.revision):
-            raise KlaviyoConfigurationError(f"revision must look like {DEFAULT_REVISION}, not {self.revision!r}")
+            raise KlaviyoConfigurationError(f"revision must look like {DEFAULT_REVISION}")
         if not 0 < self.utilisation <= 1:
             raise KlaviyoConfigurationError(f"utilisation must be above 0 and at most 1, not {self.utilisation}")
         if not 0 < self.timeout_seconds <= 600:
             raise KlaviyoConfigurationError(f"timeout must be 1 to 600 seconds, not {self.timeout_seconds}")
         for name, limit in self.limits.items():
             if name not in ENDPOINTS:
+                shown = f" {name!r}" if PLAIN_NAME.fullmatch(name) else " of that name"
                 raise KlaviyoConfigurationError(
-                    f"limits: there is no endpoint {name!r}; known are {', '.join(ENDPOINTS)}"
+                    f"limits: there is no endpoint{shown}; known are {', '.join(ENDPOINTS)}"
                 )
             if not limit.is_possible:
                 raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be numbers above 0")

@@ -8,6 +8,7 @@ faults are not: an emulator that goes on knows who is there and who is to go, an
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,7 +30,7 @@ class JournalledState(State):
     def happen(self, what: str, **facts: Any) -> Any:
         """Let something happen, and write it down."""
         result = super().happen(what, **facts)
-        with self._path.open("a", encoding="utf-8") as file:
+        with open(self._path, "a", encoding="utf-8", opener=private) as file:
             file.write(json.dumps({"what": what, **facts}) + "\n")
         return result
 
@@ -40,6 +41,11 @@ class JournalledState(State):
         if "now" in facts:
             self.settle(facts["now"])
         super().happen(what, **facts)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file; one that is made is its owner's alone."""
+    return os.open(path, flags, 0o600)
 
 
 def _complete_lines(path: Path) -> list[str]:

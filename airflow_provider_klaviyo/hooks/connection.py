@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,14 @@ OAUTH_FIELDS: Final = {
     "oauth_client_secret": "OAuth client secret",
     "oauth_refresh_token": "OAuth refresh token",
 }
+SECRET_EXTRAS: Final = ("fingerprint_key", "oauth_client_secret", "oauth_refresh_token")
+KEY_PREFIX: Final = "pk_"
+SHORTEST_SECRET: Final = 8
+# Klaviyo gives six; no key is as short as the longest of these.
+ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9]{4,16}")
+PLAIN_NAME: Final = re.compile(r"(?!pk_)[a-z][a-z_-]{0,39}")
+# Of a host without dots, which is a name in a network of one's own. Keys are longer.
+LONGEST_BARE_HOST: Final = 24
 KNOWN_EXTRAS: Final = {
     "account_id",
     "fingerprint_key",
@@ -49,13 +58,14 @@ def settings_from(connection: Connection, extra: Mapping[str, Any]) -> Settings:
     """
     try:
         extra = _known(connection, extra)
+        _refuse_misplaced_secrets(connection, extra)
         oauth = _oauth(connection, extra)
         return Settings(
             api_key=_api_key(connection) if oauth is None else "",
             oauth=oauth,
             base_url=_base_url(connection),
             revision=_text(extra, "revision") or DEFAULT_REVISION,
-            account_id=_text(extra, "account_id"),
+            account_id=_account_id(extra),
             utilisation=_number(extra, "utilisation", DEFAULT_UTILISATION),
             limits=_limits(extra.get("limits")),
             timeout_seconds=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
@@ -92,9 +102,36 @@ def _known(connection: Connection, extra: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(known) - KNOWN_EXTRAS)
     if unknown:
         raise KlaviyoConfigurationError(
-            f"there is no extra field {unknown[0]!r}; known are {', '.join(sorted(KNOWN_EXTRAS))}"
+            f"there is no extra field{_shown(unknown[0])}; known are {', '.join(sorted(KNOWN_EXTRAS))}"
         )
     return known
+
+
+def _refuse_misplaced_secrets(connection: Connection, extra: Mapping[str, Any]) -> None:
+    """Refuse a key in a field that is not kept secret: what such fields hold is stored, logged and part of messages."""
+    given = (connection.password, *(extra.get(name) for name in SECRET_EXTRAS))
+    secrets = {one.strip() for one in given if isinstance(one, str) and len(one.strip()) >= SHORTEST_SECRET}
+    values = {"host": connection.host, "login": connection.login, "schema": connection.schema}
+    values |= {name: value for name, value in extra.items() if name not in SECRET_EXTRAS}
+    for name, value in values.items():
+        text = value.strip() if isinstance(value, str) else ""
+        bare = text.partition("://")[2] or text
+        if bare.lower().startswith(KEY_PREFIX) or any(secret in text for secret in secrets):
+            raise KlaviyoConfigurationError(
+                f"{name} holds a private key, or another secret of this connection; it is not shown here. Put it into "
+                "its own field, which Airflow keeps encrypted and hides, and make a new one if others may have seen it"
+            )
+
+
+def _account_id(extra: Mapping[str, Any]) -> str | None:
+    account_id = _text(extra, "account_id")
+    if account_id is not None and not ACCOUNT_ID.fullmatch(account_id):
+        raise KlaviyoConfigurationError(
+            "the field 'Account id' (account_id) must be six letters and digits such as AbC123, which Klaviyo shows "
+            "under Settings > Account > API keys as the public key. It holds something else, which is not shown here "
+            "because it may be a key"
+        )
+    return account_id
 
 
 def _api_key(connection: Connection) -> str:
@@ -139,8 +176,18 @@ def _base_url(connection: Connection) -> str:
     host = (connection.host or "").strip().rstrip("/")
     if not host:
         return DEFAULT_BASE_URL
+    if len(host) > LONGEST_BARE_HOST and re.fullmatch(r"(\w+://)?[\w=-]+", host):
+        raise KlaviyoConfigurationError(
+            "the host must be a plain address such as https://a.klaviyo.com. It holds something else, which is not "
+            "shown here because it may be a key"
+        )
     url = host if "://" in host else f"https://{host}"
     return f"{url}:{connection.port}" if connection.port else url
+
+
+def _shown(name: str) -> str:
+    """Return a name that somebody mistyped, unless it may be a key."""
+    return f" {name!r}" if PLAIN_NAME.fullmatch(name) else " of a name that is not shown here, as it may be a key"
 
 
 def _text(extra: Mapping[str, Any], name: str) -> str | None:

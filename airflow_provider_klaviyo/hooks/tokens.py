@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,7 @@ __all__ = ["open_async_tokens", "open_tokens"]
 
 # A request connects, writes and reads, and may take so long for each: together less than a lease.
 LONGEST_TIMEOUT_SECONDS: Final = 15.0
+PLAIN_ID: Final = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 
 
 def open_tokens(
@@ -69,7 +71,8 @@ class _Store:
         from airflow_provider_klaviyo.ledger.tokens import LedgerTokens
 
         self._conn_id = conn_id
-        self._store_id = app.store
+        # The name is part of messages, and the field one of those in which a key may have been put by mistake.
+        self._store_id = app.store if PLAIN_ID.fullmatch(app.store) else "named by oauth_store_conn_id"
         with self._translated():
             self._tokens: LedgerTokens = LedgerTokens(open_database(app.store, set_by="oauth_store_conn_id"), app)
 

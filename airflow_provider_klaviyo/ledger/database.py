@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, JSON, Table, Text, any_, bindparam, cast, event, func, inspect, select, text
@@ -16,6 +17,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from airflow_provider_klaviyo.ledger import tables
 from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError, LedgerUnavailableError
+from airflow_provider_klaviyo.ledger.private_file import make_private
+from airflow_provider_klaviyo.ledger.silence import silence
 
 __all__ = ["Database", "any_of"]
 
@@ -47,6 +50,9 @@ class Database:
             )
         if self.kind == "sqlite" and engine.url.database in (None, "", ":memory:"):
             raise LedgerSetupError("a database in memory is forgotten with the task: give the connection a file")
+        if self.kind == "sqlite" and "mode" not in engine.url.query:
+            make_private(Path(str(engine.url.database).removeprefix("file:")))
+        silence(engine)
         event.listen(engine, "connect", _on_connect)
         # Turns and profiles are taken by comparing: a stricter level would fail where this one waits, and sees.
         self._transactions = (

@@ -142,3 +142,79 @@ def test_the_form_of_airflow_2_may_send_each_field_twice(connection: Any, read: 
     extra = {"account_id": "AbC123", "extra__klaviyo__account_id": "AbC123", "extra__klaviyo__utilisation": "0.5"}
     settings = read(connection(password=KEY, extra=extra))
     assert (settings.account_id, settings.utilisation) == ("AbC123", 0.5)
+
+
+SECRETS = {
+    "password": "pk_0123456789abcdef0123456789abcdef01",
+    "fingerprint_key": "Canary-Fingerprint_0123456789abcdef",
+    "oauth_client_secret": "Canary-Secret_0123456789",
+    "oauth_refresh_token": "Canary-Token_0123456789",
+}
+
+
+def filled_in(**more: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"password": SECRETS["password"], "extra": {"fingerprint_key": SECRETS["fingerprint_key"]}}
+    if more.pop("oauth", False):
+        fields["password"] = None
+        fields["extra"] |= {name: SECRETS[name] for name in ("oauth_client_secret", "oauth_refresh_token")}
+        fields["extra"]["oauth_client_id"] = "an-app"
+    fields["extra"] |= more.pop("extra", {})
+    return fields | more
+
+
+@pytest.mark.parametrize("secret", [*SECRETS.values(), "PK_0123456789abcdef", "pk_another_key_0123"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "host",
+        "login",
+        "schema",
+        "account_id",
+        "revision",
+        "utilisation",
+        "timeout",
+        "limits",
+        "oauth_client_id",
+        "oauth_store_conn_id",
+        "another",
+    ],
+)
+def test_a_key_in_the_wrong_field_is_refused_and_not_repeated(
+    connection: Connection, read: Read, field: str, secret: str
+) -> None:
+    """The account id is stored, the host is asked for by name, and all of them are in messages."""
+    oauth = secret in (SECRETS["oauth_client_secret"], SECRETS["oauth_refresh_token"])
+    where = {field: secret} if field in {"host", "login", "schema"} else {"extra": {field: secret}}
+    with pytest.raises(KlaviyoConfigurationError, match=field) as caught:
+        read(connection(**filled_in(oauth=oauth, **where)))
+    assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["pk_0123456789abcdef", "0123456789abcdef0123456789abcdef01", "Canary-Key_0123"])
+def test_a_key_of_elsewhere_is_no_account_id(connection: Connection, read: Read, key: str) -> None:
+    with pytest.raises(KlaviyoConfigurationError, match=r"account_id") as caught:
+        read(connection(password=KEY, extra={"account_id": key}))
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"host": "0123456789abcdef0123456789abcdef"}, "the host must be a plain address"),
+        ({"host": "https://Canary-Key_0123456789abcdef0123"}, "the host must be a plain address"),
+        ({"extra": {"revision": "0123456789abcdef"}}, "revision must look like"),
+        ({"extra": {"pk_0123456789abcdef": ""}}, "no extra field of a name that is not shown"),
+        ({"extra": {"limits": {"pk_0123456789abcdef": {"burst": 1, "steady": 1}}}}, "no endpoint of that name"),
+    ],
+)
+def test_what_may_be_a_key_is_not_repeated(
+    connection: Connection, read: Read, fields: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(KlaviyoConfigurationError, match=complaint) as caught:
+        read(connection(password=KEY, **fields))
+    assert "0123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize("account_id", ["AbC123", "XyZ4", "0123456789abcdef"])
+def test_an_account_id_of_another_length_may_be_one(connection: Connection, read: Read, account_id: str) -> None:
+    assert read(connection(password=KEY, extra={"account_id": account_id})).account_id == account_id
