@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from airflow_provider_klaviyo.access.documents import HEAD_BYTES, document, export_id, export_id_in
@@ -29,6 +30,13 @@ LOOKS: Final = 3
 log = logging.getLogger(__name__)
 
 
+class Missed(StrEnum):
+    """What has happened to a profile between look-up and reading."""
+
+    GONE = "went away"
+    CHANGED = "changed hands"
+
+
 @dataclass(slots=True)
 class Export:
     """One try at exporting a list.
@@ -46,9 +54,13 @@ class Export:
     include_events: bool = False
     matches: dict[Person, Match] = field(default_factory=dict, repr=False)
     kept: set[Person] = field(default_factory=set, repr=False)
+    contradicted: set[Person] = field(default_factory=set, repr=False)
 
     def run(self, people: People) -> dict[str, Any]:
         """Write everyone's document, and return the counts and where the documents lie.
+
+        A profile that does not hold an identifier of its person when it is read is in no document: the person is looked
+        up again, and held if that brings nothing else.
 
         :raises ExportRefusedError: when the list matches too many profiles, or a document there has a name too like.
         :raises ProfileGoneError: when profiles are found again and again, and are not there when they are read.
@@ -62,10 +74,29 @@ class Export:
             waiting = list(self._write_each([one for one in matches if one.has_document]))
             if not waiting:
                 return self._result(people)
+        waiting = self._without_contradictions(waiting)
+        if not waiting:
+            return self._result(people)
         raise ProfileGoneError(
             f"the profiles of {len(waiting):,} people were found, and not there any more when they were read, {LOOKS} "
             "times. Is somebody deleting or merging them? All other documents are written; try again for these"
         )
+
+    def _without_contradictions(self, waiting: Sequence[Person]) -> list[Person]:
+        """Hold the people whose profiles are somebody else's each time they are read; return the others.
+
+        A retry would not make them a clear case, and nobody else has to wait for them. Profiles that are gone each time
+        are a search that is late, which a retry mends.
+        """
+        for person in waiting:
+            if person in self.contradicted:
+                log.warning(
+                    "Row %s: a profile is found by its identifiers, and does not hold them when it is read: held back, "
+                    "no document written",
+                    person.row,
+                )
+                self.matches[person] = Match(person, Fate.HELD)
+        return [person for person in waiting if person not in self.contradicted]
 
     def _look_into_the_folder(self, everyone: Iterable[Person]) -> None:
         """See what is there: documents of this occasion, whose people are done, and what was left half written."""
@@ -87,32 +118,40 @@ class Export:
             log.info("An earlier try has written %s documents, which are kept", f"{len(self.kept):,}")
 
     def _write_each(self, matches: list[Match]) -> Iterator[Person]:
-        """Read and write; yield those whose profiles went away meanwhile."""
+        """Read and write; yield those whose profiles went away, or to somebody else, meanwhile."""
         todo = [one for one in matches if one.person not in self.kept]
         total = sum(len(one.profile_ids) for one in todo)
         self._announce(total)
         progress = Progress("profiles read", total)
+        self.contradicted.clear()
         try:
             for one, profiles in self.client.run_each(self._read(one) for one in todo):
-                if profiles is None:
-                    log.warning("Row %s: a profile went away since it was looked up; looking again", one.person.row)
-                    yield one.person
-                else:
+                if isinstance(profiles, list):
                     self._write(one.person, profiles)
+                else:
+                    log.warning("Row %s: a profile %s since it was looked up; looking again", one.person.row, profiles)
+                    if profiles is Missed.CHANGED:
+                        self.contradicted.add(one.person)
+                    yield one.person
                 progress.advance(len(one.profile_ids))
         finally:
             log.info("%s", progress.describe())
 
-    def _read(self, one: Match) -> Conversation[tuple[Match, list[dict[str, Any]] | None]]:
-        """Return all profiles of a person; None if one of them is not there any more, or somebody else's by now."""
+    def _read(self, one: Match) -> Conversation[tuple[Match, list[dict[str, Any]] | Missed]]:
+        """Return all profiles of a person, unless one of them is not there any more, or somebody else's by now.
+
+        Of each profile, the attributes come last, so that they decide about all that was read before.
+        """
         profiles = []
         for profile_id in one.profile_ids:
             try:
                 profile = yield from export_profile(profile_id, events=self.include_events)
             except KlaviyoNotFoundError:
                 profile = None
-            if profile is None or not is_of(one.person, profile):
-                return one, None
+            if profile is None:
+                return one, Missed.GONE
+            if not is_of(one.person, profile):
+                return one, Missed.CHANGED
             profiles.append(profile)
         return one, profiles
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_klaviyo.access.errors import ExportRefusedError
 from airflow_provider_klaviyo.access.people import Person
@@ -16,6 +16,9 @@ from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 
 __all__ = ["Fate", "Limits", "Match", "is_of", "match"]
+
+# A request of more identifiers is no person's: the column has the same value for everybody.
+MOST_IDENTIFIERS: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +84,14 @@ class _Finding:
 def match(everyone: Iterable[Person], client: KlaviyoClient, limits: Limits) -> list[Match]:
     """Look everyone up, 100 identifiers a call, and say who is whom.
 
+    A request is held that names more than 20 identifiers, or two of one kind that match different profiles.
+
     :raises ExportRefusedError: as soon as the list matches more profiles than allowed.
     """
     everyone = list(everyone)
     finding = _Finding(limits.max_profiles)
-    identifiers = dict.fromkeys(one for person in everyone for one in person.identifiers)
+    looked_up = [person for person in everyone if len(person.identifiers) <= MOST_IDENTIFIERS]
+    identifiers = dict.fromkeys(one for person in looked_up for one in person.identifiers)
     for resolved in resolve(identifiers, client, max_profiles_per_identifier=limits.max_profiles_per_identifier):
         finding.add(resolved)
     return [_match(person, finding.found, limits.max_profiles_per_identifier) for person in everyone]
@@ -97,6 +103,15 @@ def is_of(person: Person, profile: Mapping[str, Any]) -> bool:
 
 
 def _match(person: Person, found: Mapping[Identifier, Resolved], most: int | None) -> Match:
+    if len(person.identifiers) > MOST_IDENTIFIERS:
+        log.warning(
+            "Row %s: its request_id is that of %s different identifiers, more than the %s of one person: held back, no "
+            "document written. Is it really the number of a request?",
+            person.row,
+            f"{len(person.identifiers):,}",
+            MOST_IDENTIFIERS,
+        )
+        return Match(person, Fate.HELD)
     of_person = [found[one] for one in person.identifiers]
     outcomes = {one.outcome for one in of_person}
     profile_ids = tuple(dict.fromkeys(profile.id for one in of_person for profile in one.profiles))
@@ -112,10 +127,33 @@ def _match(person: Person, found: Mapping[Identifier, Resolved], most: int | Non
             most,
         )
         return Match(person, Fate.HELD)
+    kind = _kind_of_several_people(of_person)
+    if kind is not None:
+        log.warning(
+            "Row %s: two values of %s of this request match different profiles, and nothing says that they are of one "
+            "person: held back, no document written. Do several people have one request_id?",
+            person.row,
+            kind,
+        )
+        return Match(person, Fate.HELD)
     if Outcome.REFUSED in outcomes:
         log.warning("Row %s: Klaviyo will not look up one of the identifiers, so no document is written", person.row)
         return Match(person, Fate.REFUSED)
     return Match(person, Fate.EXPORTED if profile_ids else Fate.ABSENT, profile_ids)
+
+
+def _kind_of_several_people(of_person: Iterable[Resolved]) -> Kind | None:
+    """Return a kind of identifier of which two match different profiles; None if there is none.
+
+    Of two kinds, two profiles may be one person's: Klaviyo has one of each kind in a profile.
+    """
+    first: dict[Kind, set[str]] = {}
+    for resolved in of_person:
+        profile_ids = {profile.id for profile in resolved.profiles}
+        kind = resolved.identifier.kind
+        if profile_ids and first.setdefault(kind, profile_ids) != profile_ids:
+            return kind
+    return None
 
 
 def _value_of(profile: Mapping[str, Any], kind: Kind) -> str | None:

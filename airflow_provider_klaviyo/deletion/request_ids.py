@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Final
+from unicodedata import normalize
 from uuid import UUID
 
 __all__ = ["RequestIdError", "read_request_id"]
 
 LONGEST_REQUEST_ID: Final = 255
+# What databases, spreadsheets, programs and people write where there is nothing, without their punctuation.
+PLACEHOLDERS: Final = frozenset(
+    {
+        *("null", "dbnull", "sqlnull", "none", "nil", "nullptr", "nan", "qnan", "snan", "1qnan", "1ind", "nat", "na"),
+        *("undefined", "undef", "unknown", "missing", "empty", "blank", "void", "inf", "infinity"),
+        *("noid", "norequest", "norequestid", "novalue", "nodata", "notset", "notgiven", "notprovided", "unspecified"),
+        *("notavailable", "notapplicable", "notassigned", "unassigned", "notspecified", "notknown", "notfound"),
+        *("tbd", "tba", "tbc", "todo", "pending", "placeholder", "default", "dummy", "test", "testing"),
+        *("unbekannt", "keineangabe", "inconnu", "desconocido", "sconosciuto", "desconhecido", "onbekend"),
+        *("true", "false", "requestid"),
+        "f" * 32,
+    }
+)
+# These mean something else without their punctuation.
+SIGNS: Final = frozenset({"\\n", "-1", "k.a.", "n.v.", "#ref!", "#value!", "#name?", "#num!", "#div/0!"})
 
 
 class RequestIdError(ValueError):
@@ -18,7 +34,8 @@ class RequestIdError(ValueError):
 def read_request_id(value: object) -> str | None:
     """Return the id: a text, a whole number or a UUID; None for nothing, and for an empty text, CSV's way to say so.
 
-    :raises RequestIdError: for anything else.
+    :raises RequestIdError: for anything else, and for a placeholder such as ``NULL``, ``N/A``, ``-`` or ``0``: rows
+        that have it in common are not of one request.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -27,9 +44,18 @@ def read_request_id(value: object) -> str | None:
     text = str(value) if isinstance(value, str | UUID) or _is_short_number(value) else ""
     if not text or len(text) > LONGEST_REQUEST_ID or not text.isprintable():
         raise RequestIdError(f"a request_id is 1 to {LONGEST_REQUEST_ID} printable characters")
+    if _is_placeholder(text):
+        raise RequestIdError("a placeholder such as null, N/A, - or 0 names no request")
     return text.strip()
 
 
 def _is_short_number(value: object) -> bool:
     """Tell whether Python writes this number out: it refuses those of many thousands of digits."""
     return type(value) is int and abs(value) < 10**LONGEST_REQUEST_ID
+
+
+def _is_placeholder(text: str) -> bool:
+    plain = normalize("NFKC", text).casefold()
+    word = "".join(character for character in plain if character.isalnum())
+    is_zero = word.isdecimal() and int(word) == 0
+    return not word or is_zero or word in PLACEHOLDERS or plain.strip("'\"()[]{}<> ") in SIGNS

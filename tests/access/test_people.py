@@ -58,7 +58,7 @@ rows = st.builds(
     Entry,
     st.just(Kind.EXTERNAL_ID),
     st.one_of(st.none(), st.text("ab", max_size=2)),
-    st.one_of(st.none(), st.sampled_from(["", "r", "s", "r/s"]), st.integers(0, 2)),
+    st.one_of(st.none(), st.sampled_from(["", "r", "s", "r/s", "NULL", "-"]), st.integers(0, 2)),
 )
 
 
@@ -77,7 +77,7 @@ def test_everyone_is_there_once_whatever_the_order(entries: list[Entry], dice: o
 
 
 def _id(entry: Entry) -> str | None:
-    return None if entry.request_id in (None, "") else str(entry.request_id)
+    return None if entry.request_id in (None, "", "NULL", "-", 0) else str(entry.request_id)
 
 
 def _as_sets(people: People) -> set[tuple[str, frozenset[str]]]:

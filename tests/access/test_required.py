@@ -35,13 +35,13 @@ def listed(entries: Iterable[Entry], closed: list[str] | None = None) -> Generat
 
 
 def people(number: int) -> list[Entry]:
-    return [Entry(Kind.EMAIL, f"{one}@example.com", one) for one in range(number)]
+    return [Entry(Kind.EMAIL, f"{one}@example.com", f"R{one}") for one in range(number)]
 
 
 def test_everyone_passes_who_has_a_document(folder: DocumentFolder) -> None:
     jane = Identifier.parse("jane@example.com")
     entries = [*people(3), Entry(None, "Jane@example.com"), Entry(None, "jane@example.com", "a/b"), Entry(None, "none")]
-    names = ["0.json", "1.json", "2.json", NAMES.of(None, jane)[1], NAMES.of("a/b", jane)[0]]
+    names = ["R0.json", "R1.json", "R2.json", NAMES.of(None, jane)[1], NAMES.of("a/b", jane)[0]]
     for name in names:
         folder.write(name, b"{}")
     assert list(with_documents(listed(entries), folder, NAMES)) == entries
@@ -49,8 +49,8 @@ def test_everyone_passes_who_has_a_document(folder: DocumentFolder) -> None:
 
 def test_who_has_none_is_counted_and_named_by_row(folder: DocumentFolder) -> None:
     for number in (0, 2, 5):
-        folder.write(f"{number}.json", b"{}")
-    folder.write("1.json.abc.part", b"{}")
+        folder.write(f"R{number}.json", b"{}")
+    folder.write("R1.json.abc.part", b"{}")
     entries = [*people(3), Entry(None, "no identifier"), *people(20)[3:]]
     passed, closed = [], list[str]()
     with pytest.raises(ExportMissingError) as caught:  # noqa: PT012 - what has passed until then
@@ -80,7 +80,7 @@ def test_the_folder_is_looked_through_once(folder: DocumentFolder, monkeypatch: 
 
     monkeypatch.setattr(DocumentFolder, "names", look)
     for number in range(50):
-        folder.write(f"{number}.json", b"{}")
+        folder.write(f"R{number}.json", b"{}")
     assert len(list(with_documents(listed(people(50)), folder, NAMES))) == 50
     assert len(looks) == 1
 

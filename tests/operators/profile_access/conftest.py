@@ -79,7 +79,7 @@ class Exporting:
         listed = []
         for number in range(3):
             self.emulator.add_profile(email=f"{number}@example.com")
-            listed.append({"email": f"{number}@example.com", "request_id": number})
+            listed.append({"email": f"{number}@example.com", "request_id": f"R{number}"})
         return listed
 
 

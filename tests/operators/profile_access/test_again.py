@@ -36,12 +36,11 @@ def test_who_has_one_identifier_more_is_read_anew(
     of_query = {"sql": "SELECT email, request_id % 10 AS request_id FROM suppression_list", "sql_conn_id": "warehouse"}
     export(profiles=None, **of_query)
     emulator.reset_counts()
-    emulator.add_profile(email="second.address@example.com")
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("INSERT INTO suppression_list VALUES (11, 'second.address@example.com', NULL)")
     assert export.counted(export(profiles=None, **of_query)) == {"exported": 3}
-    assert emulator.calls("get_profile_lists", 200) == 2
-    assert len(export.read("1.json")["profiles"]) == 2
+    assert emulator.calls("get_profile_lists", 200) == 1
+    assert len(export.read("1.json")["identifiers"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -49,18 +48,18 @@ def test_who_has_one_identifier_more_is_read_anew(
 )
 def test_what_is_none_of_this_try_is_replaced(emulator: Emulator, export: Any, there: bytes) -> None:
     export.folder.mkdir(parents=True)
-    (export.folder / "0.json").write_bytes(there)
+    (export.folder / "R0.json").write_bytes(there)
     export(*export.add_three())
-    assert len(export.read("0.json")["profiles"]) == 1
+    assert len(export.read("R0.json")["profiles"]) == 1
 
 
 def test_what_a_killed_try_has_left_is_removed_and_nothing_else(emulator: Emulator, export: Any) -> None:
     export.folder.mkdir(parents=True)
-    (export.folder / "0.json.0123.part").write_text("half of")
+    (export.folder / "R0.json.0123.part").write_text("half of")
     (export.folder / "9.json.0123.part").write_text("of somebody else")
     (export.folder / "notes.txt").write_text("of theirs")
     export(*export.add_three())
-    assert export.files() == ["0.json", "1.json", "2.json", "9.json.0123.part", "notes.txt"]
+    assert export.files() == ["9.json.0123.part", "R0.json", "R1.json", "R2.json", "notes.txt"]
 
 
 def test_documents_are_for_their_owner_only(emulator: Emulator, export: Any) -> None:

@@ -95,7 +95,7 @@ def test_the_same_person_in_two_requests_gets_two_documents(emulator: Emulator, 
 HOSTILE = [
     "../../etc/x",
     "a/b",
-    "..",
+    "..a",
     ".hidden",
     "jane@example.com",
     "+15005550006",
