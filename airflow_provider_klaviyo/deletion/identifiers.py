@@ -78,6 +78,11 @@ class Identifier:
         """The spelling of the list, as it can be looked up: an address without padding and quotes, an id with them."""
         return self.value if self.forms is None else self.forms[-1]
 
+    @property
+    def to_write(self) -> str:
+        """What to give a profile: an external id as it is listed, because it is the customer's own; else the value."""
+        return self.listed if self.kind is Kind.EXTERNAL_ID else self.value
+
     @classmethod
     def parse(cls, raw: object) -> Self:
         """Read a string, or a mapping of one kind to a value such as ``{"phone_number": "+15005550006"}``.

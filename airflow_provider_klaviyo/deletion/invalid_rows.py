@@ -29,10 +29,14 @@ class InvalidListError(ValueError):
 
 
 class _Look(NamedTuple):
-    """What a value looks like, and what to write instead."""
+    """What a value looks like, and what to write instead.
+
+    :param may_be_chance: whether one such value, alone in a list, may be a slip rather than a wrong column.
+    """
 
     words: str
     advice: str = ""
+    may_be_chance: bool = False
 
 
 @dataclass(slots=True)
@@ -40,7 +44,8 @@ class InvalidRows:
     """Counts the rows of a list that cannot be meant, and what they look like: their types, never their values.
 
     :param max_invalid: the largest share of rows that may be invalid, from 0 to 1, which accepts every list. None for
-        30 % of a list of 10 rows or more, and of a shorter list all rows but one.
+        30 % of a list of 10 rows or more; of a shorter list any number but all; and the only row of a list, if it is a
+        text of one value, or NULL.
     :param consequence: what was not done, for the error: ``Nothing was deleted``.
     """
 
@@ -80,7 +85,9 @@ class InvalidRows:
     def _are_too_many(self, listed: int) -> bool:
         if self.max_invalid is not None:
             return self.number > self.max_invalid * listed
-        return self.number > USUAL_MAX_INVALID * listed if listed >= FEWEST_ROWS else self.number == listed
+        if listed >= FEWEST_ROWS:
+            return self.number > USUAL_MAX_INVALID * listed
+        return self.number == listed and (listed > 1 or not all(look.may_be_chance for look, _ in self._reasons))
 
     def _examples(self) -> str:
         common = self._reasons.most_common(NAMED_REASONS)
@@ -97,7 +104,7 @@ def _look(value: object) -> _Look:
         (value,) = value.values()
     kind = type(value).__name__
     if value is None:
-        return _Look("no value (NULL)")
+        return _Look("no value (NULL)", may_be_chance=True)
     if isinstance(value, str):
         return _look_of_text(value[:LOOKED_AT])
     if isinstance(value, bytes | bytearray | memoryview):
@@ -111,11 +118,13 @@ def _look(value: object) -> _Look:
 
 def _look_of_text(text: str) -> _Look:
     if not text.strip():
-        return _Look("empty text")
+        return _Look("empty text", may_be_chance=True)
     if TEMPLATE.search(text):
-        return _Look("text with a template", "What another task returned is not rendered: render it where it is made")
+        advice = "What another task returned is not rendered: render it where it is made"
+        return _Look("text with a template", advice, may_be_chance=True)
     if SEVERAL.search(text):
         return _Look("text with several values", "Write one item for each person")
     if "@" in text:
-        return _Look("text with an @")
-    return _Look("text without an @", 'Write {"external_id": …} or {"phone_number": …} for what is no e-mail address')
+        return _Look("text with an @", may_be_chance=True)
+    advice = 'Write {"external_id": …} or {"phone_number": …} for what is no e-mail address'
+    return _Look("text without an @", advice, may_be_chance=True)

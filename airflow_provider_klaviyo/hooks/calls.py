@@ -158,7 +158,9 @@ class KlaviyoCalls:
         Source: https://developers.klaviyo.com/en/reference/update_profile
         """
         given = {Kind.EMAIL: email, Kind.PHONE_NUMBER: phone_number, Kind.EXTERNAL_ID: external_id}
-        identifiers = {kind.value: _normalised(kind, value) for kind, value in given.items() if value is not None}
+        identifiers = {
+            kind.value: _identifier(kind, value).to_write for kind, value in given.items() if value is not None
+        }
         if not identifiers:
             raise KlaviyoConfigurationError("give what is to change: email, phone_number or external_id")
         return self.run(rectification.update_profile(_normalised(Kind.ID, profile_id), identifiers))

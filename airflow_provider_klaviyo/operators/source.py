@@ -34,7 +34,8 @@ class SourceOperator(RendersAsWritten, BaseOperator):
     :param klaviyo_conn_id: of Klaviyo. Templated.
     :param max_invalid: refuse the whole list, before anything is done, if a larger share of its rows than this (0 to 1)
         cannot be an identifier: it is probably the wrong column. 1 accepts every list. By default 30 % of a list of 10
-        rows or more, and of a shorter list all rows but one. An empty list is never refused.
+        rows or more may be wrong; of a shorter list any number but all; and the only row of a list, if it is a text of
+        one value, or NULL. An empty list is never refused.
     """
 
     template_fields: Sequence[str] = ("profiles", "sql", "sql_conn_id", "parameters", "path", "klaviyo_conn_id")

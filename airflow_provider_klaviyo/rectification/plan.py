@@ -180,7 +180,7 @@ def _corrections(listing: Listing, matches: Mapping[Identifier, Profile]) -> lis
     held = {profile.id: set(identifiers_of(profile)) for profile in matches.values()}
     corrections = []
     for profile_id, wanted in wishes.items():
-        new = {kind.value: wish.new.value for kind, wish in wanted.items() if wish.new not in held[profile_id]}
+        new = {kind.value: wish.new.to_write for kind, wish in wanted.items() if wish.new not in held[profile_id]}
         if new:
             corrections.append(Correction(profile_id, new, tuple(listed[profile_id])))
     return corrections

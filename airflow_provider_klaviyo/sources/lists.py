@@ -42,7 +42,7 @@ def list_entries(profiles: Any, row: type[Row]) -> Generator[Row]:
     columns_of = lru_cache(lambda keys: _columns_of(keys, row))
     of_any_kind: Callable[..., Row] = row
     for item in listed(profiles):
-        if isinstance(item, Mapping):
+        if type(item) is not str and isinstance(item, Mapping):  # The first is quick, and true of most.
             yield columns_of(tuple(item)).entry(tuple(map(_plain, item.values())))
         else:
             yield of_any_kind(None, item)
@@ -82,7 +82,7 @@ def _items(profiles: Any) -> Generator[object]:
         raise SourceError(f"profiles must be a list of identifiers, not {type(profiles).__name__}")
     are_rows = _may_be_rows(profiles)
     for item in profiles:
-        if item is None or isinstance(item, str | Mapping):
+        if type(item) is str or item is None or isinstance(item, str | Mapping):
             yield item
         elif _is_row(item) or (are_rows and _looks_like_row(item)):
             yield from _only_value(item)
@@ -151,6 +151,8 @@ def _as_list(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Return the number or text that a numpy or Arrow scalar holds; any other value as it is."""
+    if type(value) is str:
+        return value
     if hasattr(value, "as_py"):
         return value.as_py()
     if hasattr(value, "dtype") and getattr(value.dtype, "kind", None) in ("b", "i", "u", "f"):

@@ -42,7 +42,7 @@ def test_a_list_with_few_invalid_rows_passes(max_invalid: float | None, invalid:
 @pytest.mark.parametrize(
     ("max_invalid", "invalid", "listed"),
     [
-        (None, 1, 1),
+        (None, 2, 2),
         (None, 9, 9),
         (None, 4, 10),
         (None, 5, 10),
@@ -56,6 +56,19 @@ def test_a_list_with_few_invalid_rows_passes(max_invalid: float | None, invalid:
 def test_a_list_with_too_many_is_refused(max_invalid: float | None, invalid: int, listed: int) -> None:
     with pytest.raises(InvalidListError, match=f"^{invalid:,} of {listed:,} rows are invalid.* Nothing was deleted"):
         checked(max_invalid, invalid, listed)
+
+
+@pytest.mark.parametrize("value", [None, "", "canary", "canary@", "{{ canary }}", {"email": "canary"}])
+def test_the_only_row_may_be_a_slip(value: object) -> None:
+    checked(None, 1, 1, value)
+    with pytest.raises(InvalidListError):
+        checked(0.9, 1, 1, value)
+
+
+@pytest.mark.parametrize("value", [b"canary", 7, 1.5, "a,b", "a\nb", [CANARY], {"email": [CANARY]}])
+def test_the_only_row_may_be_no_slip_because_of_its_type(value: object) -> None:
+    with pytest.raises(InvalidListError):
+        checked(None, 1, 1, value)
 
 
 @pytest.mark.parametrize(

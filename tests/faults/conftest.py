@@ -166,7 +166,11 @@ class Shop:
 
     def plan(self) -> list[dict[str, Any]]:
         operator = DeletionPlanOperator(
-            task_id="plan", profiles=self.listed, batch_size=self.batch_size, max_profiles_per_identifier=None
+            task_id="plan",
+            profiles=self.listed,
+            batch_size=self.batch_size,
+            max_profiles_per_identifier=None,
+            max_invalid=1,
         )
         return list(self._run(operator.execute, "plan"))
 
@@ -181,7 +185,8 @@ class Shop:
             raise error
 
     def delete_list(self) -> dict[str, Any]:
-        operator = ProfileDeletionOperator(task_id="delete", profiles=self.listed, max_profiles_per_identifier=None)
+        limits: dict[str, Any] = {"max_profiles_per_identifier": None, "max_invalid": 1}
+        operator = ProfileDeletionOperator(task_id="delete", profiles=self.listed, **limits)
         return dict(self._run(operator.execute, "delete"))
 
     def look(self, **waits_for: Any) -> dict[str, int]:

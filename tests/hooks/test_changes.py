@@ -39,6 +39,12 @@ def test_identifiers_are_changed_and_nothing_else(emulator: Emulator, hook: Klav
     assert (kept.email, kept.external_id, kept.last_name) == ("new@example.com", "customer-1", "Doe")
 
 
+def test_an_external_id_is_written_as_it_is_given(emulator: Emulator, hook: KlaviyoHook) -> None:
+    jane = emulator.add_profile("jane@example.com")
+    for external_id in ("6F9619FF-8B86-D011-B42D-00CF4FC964FF", "42.0", "12_345", "0x1F", "007"):
+        assert hook.update_profile(jane, external_id=external_id).external_id == external_id
+
+
 def test_an_identifier_of_another_profile_is_refused_with_its_id(emulator: Emulator, hook: KlaviyoHook) -> None:
     jane, joe = emulator.add_profile("jane@example.com"), emulator.add_profile("joe@example.com")
     with pytest.raises(KlaviyoDuplicateProfileError) as caught:

@@ -29,6 +29,12 @@ def account(emulator: Emulator, connect: Callable[..., None]) -> None:
     emulator.add_profile("bystander@example.com", "+15005550009", "0")
 
 
+@pytest.mark.parametrize("external_id", ["6F9619FF-8B86-D011-B42D-00CF4FC964FF", "43.0", "12_345", "0x1F", "007"])
+def test_an_external_id_is_written_as_it_is_listed(emulator: Emulator, jane: str, external_id: str) -> None:
+    update(profiles=[{"email": "jane@example.com", "new_external_id": external_id}])
+    assert held(emulator, jane)[2] == external_id
+
+
 @pytest.fixture
 def jane(emulator: Emulator) -> str:
     return emulator.add_profile("jane@example.com", "+15005550001", "42", first_name="Jane")

@@ -193,7 +193,8 @@ def test_who_cannot_be_looked_up_is_counted_and_told_by_row(
     emulator: Emulator, export: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        result = export("secret nonsense", None, {"email": "also secret", "request_id": "7"}, {"email": 7})
+        rows = ("secret nonsense", None, {"email": "also secret", "request_id": "7"}, {"email": 7})
+        result = export(*rows, max_invalid=1)
     assert export.counted(result) == {"invalid": 4}
     assert export.files() == []
     assert "Row 3 cannot be an identifier" in caplog.text
