@@ -77,7 +77,7 @@ def forgotten_secrets() -> Iterator[None]:
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """A Klaviyo with a thousand times the calls a minute, that deletes at once."""
-    with Emulator(limit_factor=FAST, deletion_seconds=0) as emulator:
+    with Emulator(limit_factor=FAST, deletion_seconds=0, suppression_seconds=0) as emulator:
         yield emulator
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 from unicodedata import normalize
 from uuid import UUID
 
+from airflow_provider_klaviyo.deletion.scalars import plain
+
 __all__ = ["RequestIdError", "read_request_id"]
 
 LONGEST_REQUEST_ID: Final = 255
+PUNCTUATION: Final = re.compile(r"[\W_]+")
 # What databases, spreadsheets, programs and people write where there is nothing, without their punctuation.
 PLACEHOLDERS: Final = frozenset(
     {
@@ -37,6 +41,7 @@ def read_request_id(value: object) -> str | None:
     :raises RequestIdError: for anything else, and for a placeholder such as ``NULL``, ``N/A``, ``-`` or ``0``: rows
         that have it in common are not of one request.
     """
+    value = plain(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_REQUEST_ID:
@@ -55,7 +60,7 @@ def _is_short_number(value: object) -> bool:
 
 
 def _is_placeholder(text: str) -> bool:
-    plain = normalize("NFKC", text).casefold()
-    word = "".join(character for character in plain if character.isalnum())
+    written = normalize("NFKC", text).casefold()
+    word = PUNCTUATION.sub("", written)
     is_zero = word.isdecimal() and int(word) == 0
-    return not word or is_zero or word in PLACEHOLDERS or plain.strip("'\"()[]{}<> ") in SIGNS
+    return not word or is_zero or word in PLACEHOLDERS or written.strip("'\"()[]{}<> ") in SIGNS

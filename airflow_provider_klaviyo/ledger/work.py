@@ -50,7 +50,8 @@ class LedgerBatch:
         self._reference = reference
         plan = ledger.open_plan(reference.plan_id)
         ledger.check_batch(plan, reference.batch)
-        self._tries = f"{ledger.actor} #"
+        # With the plan: another Airflow on the same ledger may have a task of the same name.
+        self._tries = f"{ledger.actor} #{reference.plan_id[:8]}-"
         self._me = self._tries + uuid4().hex[:8]
         of_my_tries = func.substr(requests.c.claimed_by, 1, len(self._tries)) == self._tries
         free = (PLANNED, or_(requests.c.claimed_by.is_(None), of_my_tries))

@@ -110,7 +110,20 @@ def test_an_id_is_one(value: str) -> None:
     assert read_request_id(f" {value} ") == value
 
 
+class Scalar:
+    """A number of numpy or Arrow."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def item(self) -> object:
+        return self._value
+
+
 def test_numbers_and_uuids_are_ids() -> None:
+    assert read_request_id(Scalar(7)) == "7"
+    with pytest.raises(RequestIdError, match="placeholder"):
+        read_request_id(Scalar(0))
     assert read_request_id(7) == read_request_id(Decimal("7.0")) == "7"
     assert read_request_id(UUID(int=7)) == "00000000-0000-0000-0000-000000000007"
 

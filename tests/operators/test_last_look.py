@@ -13,7 +13,11 @@ import pytest
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.hooks.ledger import open_ledger
 from airflow_provider_klaviyo.ledger.planning import withdraw_plan
-from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator, ProfileDeletionOperator
+from airflow_provider_klaviyo.operators.klaviyo import (
+    DeletionPlanOperator,
+    DeletionPlanReleaseOperator,
+    ProfileDeletionOperator,
+)
 from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
 
 JANE, JOE = "jane@example.com", "joe@example.com"
@@ -304,3 +308,43 @@ def test_an_address_in_the_ledger_is_encrypted(emulator: Emulator, ledger: Any) 
     emulator.add_profile(JANE)
     plan([JANE])
     assert JANE.encode() not in ledger.path.read_bytes()
+
+
+def test_what_is_held_is_counted_every_night(emulator: Emulator, ledger: Any) -> None:
+    for _ in range(3):
+        emulator.add_profile(JANE)
+    listed = [JANE, "not an address", {"email": "x@y@z"}]
+    for night in range(3):
+        operator = DeletionPlanOperator(
+            task_id="plan", profiles=listed, max_profiles_per_identifier=2, absent_looks=1, max_invalid=1.0
+        )
+        where = context("plan", run_id=f"night {night}")
+        operator.execute(where)
+        summary = where["pushed"]["plan"]
+        assert (summary["held"], summary["invalid"], summary["known"]) == (1, 2, 0)
+    assert ledger.rows("SELECT count(*) FROM klaviyo_requests") == [(3,)], "each has one row"
+
+
+def test_an_open_request_keeps_its_date_from_night_to_night(emulator: Emulator, ledger: Any) -> None:
+    emulator.add_profile(JANE)
+    plan([JANE])
+    plan([JANE], run_id="run 2")
+    assert len(set(ledger.rows("SELECT received_at, due_at FROM klaviyo_requests"))) == 1
+
+
+def test_what_other_plans_left_is_said(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    people = [f"person.{number}@example.com" for number in range(4)]
+    for one in people:
+        emulator.add_profile(one)
+    plan(people)
+    where = context("plan", run_id="run 2")
+    DeletionPlanOperator(task_id="plan", profiles=people[:3], absent_looks=1).execute(where)
+    assert (where["pushed"]["plan"]["left_over"], where["pushed"]["plan"]["left_over_listed"]) == (4, 3)
+
+
+def test_release_with_suppress_first_suppresses_nobody_else(emulator: Emulator, monkeypatch: Any) -> None:
+    profile_id, joe = emulator.add_profile(JANE), emulator.add_profile(JOE)
+    batches = plan([JANE, JOE], max_profiles=1, fail_when_held=False)
+    emulator.update_profile(profile_id, email="a.stranger@example.com")
+    DeletionPlanReleaseOperator(task_id="release", plan=batches, suppress_first=True).execute(context("release"))
+    assert emulator.suppressed == {joe}

@@ -51,6 +51,28 @@ def test_only_what_is_not_so_yet_is_sent(emulator: Emulator, plan: Plan) -> None
     assert emulator.calls("update_profile") == 0
 
 
+UUID_IN_CAPITALS = "6BA7B810-9DAD-11D1-80B4-00C04FD430C8"
+
+
+@pytest.mark.parametrize(
+    ("kept", "new", "to_send"),
+    [
+        ("42.0", "42", "42"),
+        ("42", "42.0", "42.0"),
+        ("42", 42.0, None),
+        (UUID_IN_CAPITALS.lower(), UUID_IN_CAPITALS, UUID_IN_CAPITALS),
+        (UUID_IN_CAPITALS, f" '{UUID_IN_CAPITALS}' ", None),
+        ("42", ' "Customer 7" ', "Customer 7"),
+    ],
+)
+def test_a_new_external_id_is_sent_as_it_is_listed(
+    emulator: Emulator, plan: Plan, kept: str, new: object, to_send: str | None
+) -> None:
+    jane = emulator.add_profile("jane@example.com", None, kept)
+    found = plan(Change(Kind.EMAIL, "jane@example.com", None, None, None, new))
+    assert sent(found) == ({} if to_send is None else {jane: {"external_id": to_send}})
+
+
 def test_several_profiles_of_one_external_id_are_held(
     emulator: Emulator, plan: Plan, caplog: pytest.LogCaptureFixture
 ) -> None:
