@@ -16,7 +16,14 @@ from enum import StrEnum
 from typing import Final, Self
 
 from airflow_provider_klaviyo.api.resources import PROFILE_ID
-from airflow_provider_klaviyo.deletion.characters import QUOTES, WRAPPINGS, UnreadableError, lowered, unwrapped
+from airflow_provider_klaviyo.deletion.characters import (
+    QUOTES,
+    WRAPPINGS,
+    UnreadableError,
+    composed,
+    lowered,
+    unwrapped,
+)
 from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.external_ids import read_external_id
 from airflow_provider_klaviyo.deletion.phone_numbers import PHONE_SIGNS, read_phone_number
@@ -77,6 +84,13 @@ class Identifier:
     def listed(self) -> str:
         """The spelling of the list, as it can be looked up: an address without padding and quotes, an id with them."""
         return self.value if self.forms is None else self.forms[-1]
+
+    @property
+    def written(self) -> str:
+        """The spelling for Klaviyo to keep: the listed one without padding and quotes, an address in lower case."""
+        if self.kind is Kind.EMAIL:
+            return composed(lowered(self.listed))
+        return unwrapped(self.listed, QUOTES)
 
     @classmethod
     def parse(cls, raw: object) -> Self:
