@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Final, NamedTuple
 
-__all__ = ["InvalidListError", "InvalidRows"]
+__all__ = ["InvalidListError", "InvalidRows", "are_too_many"]
 
 USUAL_MAX_INVALID: Final = 0.3
 # In a list shorter than this, a few mistakes are a large share.
@@ -69,18 +69,13 @@ class InvalidRows:
         :param listed: how many rows it has.
         :raises InvalidListError: with how many are invalid, what they look like, and what to write instead.
         """
-        if not self.number or not self._are_too_many(listed):
+        if not self.number or not are_too_many(self.number, listed, self.max_invalid):
             return
         raise InvalidListError(
             f"{self.number:,} of {listed:,} rows are invalid, more than max_invalid allows. {self.consequence}. "
             f"{self._examples()}. Correct the list, or raise max_invalid on the task (1 for any number) to go on "
             "without these rows"
         )
-
-    def _are_too_many(self, listed: int) -> bool:
-        if self.max_invalid is not None:
-            return self.number > self.max_invalid * listed
-        return self.number > USUAL_MAX_INVALID * listed if listed >= FEWEST_ROWS else self.number == listed
 
     def _examples(self) -> str:
         common = self._reasons.most_common(NAMED_REASONS)
@@ -90,6 +85,13 @@ class InvalidRows:
         advice = dict.fromkeys(look.advice for (look, _), _ in common if look.advice)
         plural = "s" * (len(self._rows) > 1)
         return ". ".join([f"They hold {looks}{more}. The first: row{plural} {rows}", *advice])
+
+
+def are_too_many(number: int, listed: int, max_invalid: float | None) -> bool:
+    """Tell whether so many rows of a list are more than `InvalidRows` allows."""
+    if max_invalid is not None:
+        return number > max_invalid * listed
+    return number > USUAL_MAX_INVALID * listed if listed >= FEWEST_ROWS else number == listed
 
 
 def _look(value: object) -> _Look:
