@@ -16,7 +16,14 @@ from enum import StrEnum
 from typing import Final, Self
 
 from airflow_provider_klaviyo.api.resources import PROFILE_ID
-from airflow_provider_klaviyo.deletion.characters import QUOTES, WRAPPINGS, UnreadableError, lowered, unwrapped
+from airflow_provider_klaviyo.deletion.characters import (
+    QUOTES,
+    WRAPPINGS,
+    UnreadableError,
+    composed,
+    lowered,
+    unwrapped,
+)
 from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.external_ids import read_external_id
 from airflow_provider_klaviyo.deletion.phone_numbers import PHONE_SIGNS, read_phone_number
@@ -79,9 +86,11 @@ class Identifier:
         return self.value if self.forms is None else self.forms[-1]
 
     @property
-    def to_write(self) -> str:
-        """What to give a profile: an external id as it is listed, because it is the customer's own; else the value."""
-        return self.listed if self.kind is Kind.EXTERNAL_ID else self.value
+    def written(self) -> str:
+        """The spelling for Klaviyo to keep: the listed one without padding and quotes, an address in lower case."""
+        if self.kind is Kind.EMAIL:
+            return composed(lowered(self.listed))
+        return unwrapped(self.listed, QUOTES)
 
     @classmethod
     def parse(cls, raw: object) -> Self:

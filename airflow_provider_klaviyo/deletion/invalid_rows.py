@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Final, NamedTuple
 
-__all__ = ["InvalidListError", "InvalidRows"]
+__all__ = ["InvalidListError", "InvalidRows", "are_too_many"]
 
 USUAL_MAX_INVALID: Final = 0.3
 # In a list shorter than this, a few mistakes are a large share.
@@ -83,11 +83,8 @@ class InvalidRows:
         )
 
     def _are_too_many(self, listed: int) -> bool:
-        if self.max_invalid is not None:
-            return self.number > self.max_invalid * listed
-        if listed >= FEWEST_ROWS:
-            return self.number > USUAL_MAX_INVALID * listed
-        return self.number == listed and (listed > 1 or not all(look.may_be_chance for look, _ in self._reasons))
+        is_chance = self.max_invalid is None and listed == 1 and all(look.may_be_chance for look, _ in self._reasons)
+        return not is_chance and are_too_many(self.number, listed, self.max_invalid)
 
     def _examples(self) -> str:
         common = self._reasons.most_common(NAMED_REASONS)
@@ -97,6 +94,13 @@ class InvalidRows:
         advice = dict.fromkeys(look.advice for (look, _), _ in common if look.advice)
         plural = "s" * (len(self._rows) > 1)
         return ". ".join([f"They hold {looks}{more}. The first: row{plural} {rows}", *advice])
+
+
+def are_too_many(number: int, listed: int, max_invalid: float | None) -> bool:
+    """Tell whether so many rows of a list are more than `InvalidRows` allows."""
+    if max_invalid is not None:
+        return number > max_invalid * listed
+    return number > USUAL_MAX_INVALID * listed if listed >= FEWEST_ROWS else number == listed
 
 
 def _look(value: object) -> _Look:

@@ -8,7 +8,8 @@ from typing import Final
 from unicodedata import normalize
 from uuid import UUID
 
-from airflow_provider_klaviyo.deletion.scalars import plain
+from airflow_provider_klaviyo.deletion.dates import is_missing
+from airflow_provider_klaviyo.deletion.scalars import first_doubtful, plain
 
 __all__ = ["RequestIdError", "read_request_id"]
 
@@ -36,14 +37,20 @@ class RequestIdError(ValueError):
 
 
 def read_request_id(value: object) -> str | None:
-    """Return the id: a text, a whole number or a UUID; None for nothing, and for an empty text, CSV's way to say so.
+    """Return the id: a text, a whole number or a UUID; None for a missing value, and for an empty text as in CSV files.
 
     :raises RequestIdError: for anything else, and for a placeholder such as ``NULL``, ``N/A``, ``-`` or ``0``: rows
         that have it in common are not of one request.
     """
-    value = plain(value)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    held = plain(value)
+    if not held.strip() if isinstance(held, str) else is_missing(held):
         return None
+    if isinstance(held, float) and held.is_integer() and abs(held) < first_doubtful(value):
+        held = int(held)
+    return _text(held)
+
+
+def _text(value: object) -> str:
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < LONGEST_REQUEST_ID:
         value = int(value) if value == int(value) else value
     text = str(value) if isinstance(value, str | UUID) or _is_short_number(value) else ""

@@ -12,12 +12,13 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
+from airflow_provider_klaviyo.deletion.meant import holds_spelling
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 from airflow_provider_klaviyo.rectification.changes import Change
 from airflow_provider_klaviyo.rectification.listing import Listing, Takers, Wish, merge
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
-from airflow_provider_klaviyo.rectification.rectify import Correction, Rectified, has, rectify
+from airflow_provider_klaviyo.rectification.rectify import Correction, Rectified, rectify
 from airflow_provider_klaviyo.sources.errors import SourceError
 
 __all__ = ["Plan", "carry_out", "make_plan"]
@@ -176,11 +177,11 @@ def _corrections(listing: Listing, matches: Mapping[Identifier, Profile]) -> lis
     takers = Takers()
     for profile_id, wanted in wishes.items():
         takers.add(profile_id, wanted)
-    found = {profile.id: profile for profile in matches.values()}
+    now = {profile.id: profile for profile in matches.values()}
     corrections = []
     for profile_id, wanted in wishes.items():
-        values = {kind: wish.new.to_write for kind, wish in wanted.items()}
-        new = {kind.value: value for kind, value in values.items() if not has(found[profile_id], kind, value)}
+        written = {kind: wish.new.written for kind, wish in wanted.items()}
+        new = {kind.value: one for kind, one in written.items() if not holds_spelling(now[profile_id], kind, one)}
         if new:
             corrections.append(Correction(profile_id, new, tuple(listed[profile_id])))
     return corrections

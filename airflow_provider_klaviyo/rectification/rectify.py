@@ -22,13 +22,12 @@ from airflow_provider_klaviyo.api.errors import (
     NotPermittedError,
 )
 from airflow_provider_klaviyo.api.rectification import update_profile
-from airflow_provider_klaviyo.api.resources import Profile
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind, normalised
-from airflow_provider_klaviyo.deletion.meant import identifiers_of, profile_now
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
+from airflow_provider_klaviyo.deletion.meant import holds_spelling, identifiers_of, profile_now
 from airflow_provider_klaviyo.deletion.progress import Progress
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
 
-__all__ = ["Correction", "Rectified", "has", "rectify"]
+__all__ = ["Correction", "Rectified", "rectify"]
 
 # So many refusals before anything else say more about the requests than about the profiles.
 REFUSALS_THAT_STOP: Final = 5
@@ -47,15 +46,6 @@ class Correction:
     profile_id: str
     identifiers: Mapping[str, str] = field(repr=False)
     listed: tuple[Identifier, ...] = field(repr=False)
-
-
-def has(profile: Profile, kind: Kind, value: str) -> bool:
-    """Tell whether a profile has an identifier just as it is to be, letter by letter in an external id.
-
-    Such as ``42.0`` is found by ``42``, but is not right where it is to be that.
-    """
-    kept = getattr(profile, kind)
-    return kept == value or (kind is not Kind.EXTERNAL_ID and normalised(kind, kept) == value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ def _require(correction: Correction) -> Conversation[None]:
     profile = yield from profile_now(correction.profile_id)
     if profile is None:
         raise _SettledError(Outcome.ABSENT)
-    if all(has(profile, Kind(kind), value) for kind, value in correction.identifiers.items()):
+    if all(holds_spelling(profile, Kind(kind), value) for kind, value in correction.identifiers.items()):
         raise _SettledError(Outcome.UNCHANGED)
     if not set(identifiers_of(profile)).issuperset(correction.listed):
         log.warning("Profile %s is not changed: it does not hold what it was found by any more", profile.id)

@@ -60,10 +60,10 @@ PLACEHOLDERS = [
         "()",
         "[]",
     ),
-    *("{}", "; ;", 0, -1, Decimal(0), Decimal("0.00"), UUID(int=0), UUID(int=2**128 - 1)),
+    *("{}", "; ;", 0, 0.0, -1, Decimal(0), Decimal("0.00"), UUID(int=0), UUID(int=2**128 - 1)),
 ]
 NO_IDS = [
-    *(math.nan, math.inf, 0.0, 7.5, Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("0.5"), False, b"7"),
+    *(math.inf, 7.5, Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("0.5"), False, b"7"),
     *("\u00a0null", "\0", "7\n8", "7" * 256),
 ]
 
@@ -80,7 +80,7 @@ def test_what_is_no_short_text_and_no_whole_number_is_no_request_id(value: objec
         read_request_id(value)
 
 
-@pytest.mark.parametrize("nothing", [None, "", " ", "\t\n", "\u00a0"], ids=repr)
+@pytest.mark.parametrize("nothing", [None, "", " ", "\t\n", "\u00a0", math.nan], ids=repr)
 def test_nothing_is_nothing(nothing: object) -> None:
     assert read_request_id(nothing) is None
 
@@ -124,7 +124,7 @@ def test_numbers_and_uuids_are_ids() -> None:
     assert read_request_id(Scalar(7)) == "7"
     with pytest.raises(RequestIdError, match="placeholder"):
         read_request_id(Scalar(0))
-    assert read_request_id(7) == read_request_id(Decimal("7.0")) == "7"
+    assert read_request_id(7) == read_request_id(Decimal("7.0")) == read_request_id(7.0) == "7"
     assert read_request_id(UUID(int=7)) == "00000000-0000-0000-0000-000000000007"
 
 
