@@ -12,6 +12,7 @@ import httpx
 
 from airflow_provider_klaviyo import __version__
 from airflow_provider_klaviyo.api.settings import Settings, is_loopback
+from airflow_provider_klaviyo.api.silence import unlogged_headers
 from airflow_provider_klaviyo.api.wire import MEDIA_TYPE, Answer, Request
 
 __all__ = [
@@ -41,7 +42,8 @@ class QueryTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request with its query."""
-        return self._transport.handle_request(_with_query(request))
+        with unlogged_headers():
+            return self._transport.handle_request(_with_query(request))
 
     def close(self) -> None:
         """Close all connections."""
@@ -56,7 +58,8 @@ class AsyncQueryTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request with its query."""
-        return await self._transport.handle_async_request(_with_query(request))
+        with unlogged_headers():
+            return await self._transport.handle_async_request(_with_query(request))
 
     async def aclose(self) -> None:
         """Close all connections."""
