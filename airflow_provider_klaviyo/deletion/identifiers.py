@@ -16,7 +16,14 @@ from enum import StrEnum
 from typing import Final, Self
 
 from airflow_provider_klaviyo.api.resources import PROFILE_ID
-from airflow_provider_klaviyo.deletion.characters import QUOTES, WRAPPINGS, UnreadableError, lowered, unwrapped
+from airflow_provider_klaviyo.deletion.characters import (
+    QUOTES,
+    WRAPPINGS,
+    UnreadableError,
+    composed,
+    lowered,
+    unwrapped,
+)
 from airflow_provider_klaviyo.deletion.emails import read_email, read_plain_email
 from airflow_provider_klaviyo.deletion.external_ids import read_external_id
 from airflow_provider_klaviyo.deletion.phone_numbers import PHONE_SIGNS, read_phone_number
@@ -80,8 +87,10 @@ class Identifier:
 
     @property
     def to_write(self) -> str:
-        """What to give a profile: an external id as it is listed, because it is the customer's own; else the value."""
-        return self.listed if self.kind is Kind.EXTERNAL_ID else self.value
+        """What to give a profile: the listed spelling without padding and quotes, an address in lower case."""
+        if self.kind is Kind.EMAIL:
+            return composed(lowered(self.listed))
+        return unwrapped(self.listed, QUOTES)
 
     @classmethod
     def parse(cls, raw: object) -> Self:

@@ -9,9 +9,9 @@ from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoNotFoundError
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
-from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind
+from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError, Kind, spelling_of
 
-__all__ = ["fingerprints_of", "identifiers_of", "profile_now"]
+__all__ = ["fingerprints_of", "holds_spelling", "identifiers_of", "profile_now"]
 
 
 def profile_now(profile_id: str) -> Conversation[Profile | None]:
@@ -45,3 +45,9 @@ def identifiers_of(profile: Profile) -> Iterator[Identifier]:
             yield Identifier.of(kind, getattr(profile, kind))
         except InvalidIdentifierError:
             continue  # The profile has none of this kind, or one that no list can name.
+
+
+def holds_spelling(profile: Profile, kind: Kind, spelling: str) -> bool:
+    """Tell whether a profile holds an identifier in just this spelling; capitals do not matter in addresses."""
+    value: str | None = getattr(profile, kind)
+    return value is not None and spelling_of(kind, value) == spelling_of(kind, spelling)

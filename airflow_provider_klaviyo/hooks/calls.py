@@ -99,7 +99,7 @@ class KlaviyoCalls:
     def find_profiles(self, kind: str, values: Iterable[object]) -> tuple[Profile, ...]:
         """Return the profiles whose identifier is any of these values, and no others, whatever Klaviyo answers.
 
-        Values are normalised, and compared, as those of a list are: capital letters in an address do not matter.
+        Values are normalised, looked up in every spelling, and compared, as those of a list are.
 
         :param kind: ``id``, ``email``, ``phone_number`` (``+15005550006``) or ``external_id``.
         :param values: any number; 100 are looked up at a time.
@@ -244,7 +244,7 @@ def _identifier(kind: Kind, value: object) -> Identifier:
 
 
 def _normalised(kind: Kind, value: object) -> str:
-    return _identifier(kind, value).value
+    return _identifier(kind, value).to_write
 
 
 def _listed(values: object, name: str) -> list[object]:

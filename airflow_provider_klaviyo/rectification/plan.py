@@ -12,7 +12,7 @@ from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
-from airflow_provider_klaviyo.deletion.meant import identifiers_of
+from airflow_provider_klaviyo.deletion.meant import holds_spelling
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError
 from airflow_provider_klaviyo.deletion.resolve import Resolved, resolve
 from airflow_provider_klaviyo.rectification.changes import Change
@@ -177,10 +177,11 @@ def _corrections(listing: Listing, matches: Mapping[Identifier, Profile]) -> lis
     takers = Takers()
     for profile_id, wanted in wishes.items():
         takers.add(profile_id, wanted)
-    held = {profile.id: set(identifiers_of(profile)) for profile in matches.values()}
+    now = {profile.id: profile for profile in matches.values()}
     corrections = []
     for profile_id, wanted in wishes.items():
-        new = {kind.value: wish.new.to_write for kind, wish in wanted.items() if wish.new not in held[profile_id]}
+        written = {kind: wish.new.to_write for kind, wish in wanted.items()}
+        new = {kind.value: one for kind, one in written.items() if not holds_spelling(now[profile_id], kind, one)}
         if new:
             corrections.append(Correction(profile_id, new, tuple(listed[profile_id])))
     return corrections

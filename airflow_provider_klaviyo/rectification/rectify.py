@@ -23,7 +23,7 @@ from airflow_provider_klaviyo.api.errors import (
 )
 from airflow_provider_klaviyo.api.rectification import update_profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
-from airflow_provider_klaviyo.deletion.meant import identifiers_of, profile_now
+from airflow_provider_klaviyo.deletion.meant import holds_spelling, identifiers_of, profile_now
 from airflow_provider_klaviyo.deletion.progress import Progress
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
 
@@ -112,10 +112,9 @@ def _require(correction: Correction) -> Conversation[None]:
     profile = yield from profile_now(correction.profile_id)
     if profile is None:
         raise _SettledError(Outcome.ABSENT)
-    held = set(identifiers_of(profile))
-    if held.issuperset(Identifier(Kind(kind), value) for kind, value in correction.identifiers.items()):
+    if all(holds_spelling(profile, Kind(kind), value) for kind, value in correction.identifiers.items()):
         raise _SettledError(Outcome.UNCHANGED)
-    if not held.issuperset(correction.listed):
+    if not set(identifiers_of(profile)).issuperset(correction.listed):
         log.warning("Profile %s is not changed: it does not hold what it was found by any more", profile.id)
         raise _SettledError(Outcome.HELD)
 

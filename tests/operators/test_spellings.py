@@ -15,14 +15,18 @@ from uuid import UUID
 import pytest
 
 from airflow_provider_klaviyo.emulator import Emulator
-from airflow_provider_klaviyo.operators.klaviyo import DeletionPlanOperator, ProfileDeletionOperator
+from airflow_provider_klaviyo.operators.klaviyo import (
+    DeletionPlanOperator,
+    ProfileDeletionOperator,
+    ProfileUpdateOperator,
+)
 
 KEY = "a key that is long enough for a fingerprint"
 UUID_TEXT = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
 NFD_EMAIL = unicodedata.normalize("NFD", "josé@example.com")
 IDN, ACE = "jane@müller.example", "jane@xn--mller-kva.example"
 
-Delete = Callable[..., dict[str, int]]
+Delete = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(params=["at once", "by plan"])
@@ -47,14 +51,16 @@ def delete(
         xcom_push=lambda key, value: pushed.update({key: json.loads(json.dumps(value))}),
     )
 
-    def at_once(**arguments: Any) -> dict[str, int]:
-        return ProfileDeletionOperator(task_id="delete", **arguments).execute({})
+    def at_once(**arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = ProfileDeletionOperator(task_id="delete", **arguments).execute({})
+        return result
 
-    def by_plan(**arguments: Any) -> dict[str, int]:
+    def by_plan(**arguments: Any) -> dict[str, Any]:
         context: Any = {"ti": ti}
         for batch in DeletionPlanOperator(task_id="plan", **arguments).execute(context):
             ProfileDeletionOperator(task_id="delete", batch=batch).execute(context)
-        return pushed["plan"]
+        summary: dict[str, Any] = pushed["plan"]
+        return summary
 
     return at_once if request.param == "at once" else by_plan
 
@@ -105,7 +111,7 @@ CASES = [
 def test_a_person_is_found_in_another_spelling(
     emulator: Emulator, delete: Delete, kind: str, listed: object, kept: str
 ) -> None:
-    person = emulator.add_profile(**{kind: kept})
+    (person,) = emulator.add_profiles([{kind: kept}])
     emulator.add_profile(email="jane.other@example.com", phone_number="+15005550007", external_id="C-18")
     delete(profiles=[{kind: listed}])
     assert emulator.deletion_requests == [person]
@@ -140,7 +146,7 @@ TWO_PEOPLE = [
 def test_nobody_is_found_who_is_somebody_else(
     emulator: Emulator, delete: Delete, kind: str, listed: object, kept: str
 ) -> None:
-    emulator.add_profile(**{kind: kept})
+    emulator.add_profiles([{kind: kept}])
     counts = delete(profiles=[{kind: listed}])
     assert emulator.deletion_requests == []
     assert (counts["absent"], counts["invalid"]) in {(1, 0), (0, 1)}
@@ -165,7 +171,7 @@ def test_two_profiles_under_two_spellings_are_held(
     listed: object,
     spellings: tuple[str, str],
 ) -> None:
-    ids = [emulator.add_profile(**{kind: spelling}) for spelling in spellings]
+    ids = emulator.add_profiles({kind: spelling} for spelling in spellings)
     jane = emulator.add_profile(email="jane@example.com")
     with caplog.at_level(logging.WARNING):
         counts = delete(profiles=[{kind: listed}, {"email": "jane@example.com"}])
@@ -211,3 +217,29 @@ def test_what_cannot_be_right_is_invalid_by_its_row(
     assert "Row 2 cannot be an identifier" in caplog.text
     assert "jane" not in caplog.text
     assert "555" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "new", "after"),
+    [
+        ("external_id", "C-17", f"  {UUID_TEXT.upper()} ", UUID_TEXT.upper()),
+        ("external_id", UUID_TEXT, UUID_TEXT.upper(), UUID_TEXT.upper()),
+        ("external_id", "42.0", "42", "42"),
+        ("external_id", "C-17", 42.0, "42"),
+        ("external_id", "C-17", '"C-18"', "C-18"),
+        ("email", "jane@example.com", ACE, ACE),
+        ("email", ACE, IDN, IDN),
+        ("email", "jane@example.com", NFD_EMAIL, "josé@example.com"),
+        ("email", "jane@example.com", " <Jane.New@Example.com>", "jane.new@example.com"),
+    ],
+)
+def test_a_new_identifier_is_written_as_it_is_listed(
+    emulator: Emulator, connect: Callable[..., None], kind: str, before: str, new: object, after: str
+) -> None:
+    connect(emulator)
+    (person,) = emulator.add_profiles([{kind: before, "phone_number": "+15005550006"}])
+    row = {"phone_number": "+15005550006", f"new_{kind}": new}
+    assert ProfileUpdateOperator(task_id="update", profiles=[row]).execute({})["updated"] == 1
+    (profile,) = emulator.profiles()
+    assert (profile.id, getattr(profile, kind)) == (person, after)
+    assert ProfileUpdateOperator(task_id="update", profiles=[row]).execute({})["unchanged"] == 1
