@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from numbers import Number
 from typing import Final, NamedTuple
 
-__all__ = ["InvalidListError", "InvalidRows"]
+__all__ = ["FEWEST_ROWS", "USUAL_MAX_INVALID", "InvalidListError", "InvalidRows"]
 
 USUAL_MAX_INVALID: Final = 0.3
 # In a list shorter than this, a few mistakes are a large share.

@@ -20,6 +20,7 @@ from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.resolve import resolve
+from airflow_provider_klaviyo.deletion.wrong_dates import WrongDates
 from airflow_provider_klaviyo.ledger.contents import contents_of
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError
@@ -43,7 +44,7 @@ class Rules:
     :param regulation: of rows that name none: ``gdpr``, ``ccpa`` or a number of days.
     :param max_profiles: a plan that matches more is held; None for no limit.
     :param max_profiles_per_identifier: an identifier that matches more is held back; None for no limit.
-    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`.
+    :param max_invalid: the share of rows that may be invalid, as for `InvalidRows`, and of dates that may be wrong.
     :param batch_size: profiles a batch.
     :param most_batches: rather than more of them, batches become larger.
     :param leftovers: people of other plans that are planned and not done: ``listed`` plans those that this list names
@@ -116,6 +117,7 @@ def _register(
             now,
             plans_leftovers=rules.leftovers == "listed",
             invalid=InvalidRows(rules.max_invalid, "Nothing was registered"),
+            dates=WrongDates(rules.max_invalid, "Nothing was registered"),
         )
         looked_up = resolve(
             registration.identifiers(entries),

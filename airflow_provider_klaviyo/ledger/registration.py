@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
+from airflow_provider_klaviyo.deletion.dates import is_missing
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, InvalidIdentifierError
 from airflow_provider_klaviyo.deletion.invalid_rows import InvalidRows
@@ -21,6 +22,7 @@ from airflow_provider_klaviyo.deletion.request_ids import RequestIdError, read_r
 from airflow_provider_klaviyo.deletion.resolve import Resolved
 from airflow_provider_klaviyo.deletion.row_warnings import RowWarnings
 from airflow_provider_klaviyo.deletion.terms import Terms, TermsError, read_terms
+from airflow_provider_klaviyo.deletion.wrong_dates import WrongDates
 from airflow_provider_klaviyo.ledger.contents import Contents, read_entry
 from airflow_provider_klaviyo.ledger.database import any_of
 from airflow_provider_klaviyo.ledger.errors import LedgerSetupError
@@ -63,6 +65,7 @@ class Registration:
 
     :param plans_leftovers: whether people whom another plan has planned, and not done, are planned here too.
     :param invalid: the rows that cannot be an identifier.
+    :param dates: when rows were received, as far as they say so.
     :param again: how many identifiers are invalid, refused or held as in an earlier plan, which has their rows.
     :param waiting: rows of each identifier that is being looked up.
     :param unsaved: fingerprints of rows that are not in the ledger yet, with the source's own request ids.
@@ -75,6 +78,7 @@ class Registration:
     now: datetime
     plans_leftovers: bool = True
     invalid: InvalidRows = field(default_factory=InvalidRows, repr=False)
+    dates: WrongDates = field(default_factory=WrongDates, repr=False)
     listed: int = 0
     duplicates: int = 0
     known: int = 0
@@ -96,7 +100,7 @@ class Registration:
     def identifiers(self, entries: Iterable[Entry]) -> Iterator[Identifier]:
         """Read rows and yield whom to look up; what is known already, or names nobody, is settled here.
 
-        :raises InvalidListError: at the end, if too many rows name nobody.
+        :raises InvalidListError: at the end, if too many rows name nobody, or have dates that are not understood.
         """
         remaining = iter(entries)
         while chunk := list(islice(remaining, ROWS_AT_ONCE)):
@@ -117,6 +121,7 @@ class Registration:
                 elif self._is_first(row, reading):
                     yield reading
         self.invalid.check(self.listed)
+        self.dates.check()
 
     def settle(self, resolved: Resolved) -> None:
         """Register what an identifier comes to."""
@@ -243,7 +248,11 @@ class Registration:
             read_terms(received_at, None, self.now, self.regulation)
         except TermsError as error:
             doubts.append(f"it counts as received now: {error}")
+            self.dates.add(self.listed, is_wrong=True)
             received_at = None
+        else:
+            if not is_missing(received_at):
+                self.dates.add(self.listed, is_wrong=False)
         try:
             read_terms(None, regulation, self.now, self.regulation)
         except TermsError as error:
