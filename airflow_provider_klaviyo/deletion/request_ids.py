@@ -14,11 +14,12 @@ from airflow_provider_klaviyo.deletion.scalars import first_doubtful, plain
 __all__ = ["RequestIdError", "read_request_id"]
 
 LONGEST_REQUEST_ID: Final = 255
+DIGIT: Final = re.compile(r"[1-9]")
 PUNCTUATION: Final = re.compile(r"[\W_]+")
 # What databases, spreadsheets, programs and people write where there is nothing, without their punctuation.
 PLACEHOLDERS: Final = frozenset(
     {
-        *("null", "dbnull", "sqlnull", "none", "nil", "nullptr", "nan", "qnan", "snan", "1qnan", "1ind", "nat", "na"),
+        *("null", "dbnull", "sqlnull", "none", "nil", "nullptr", "nan", "qnan", "snan", "nat", "na"),
         *("undefined", "undef", "unknown", "missing", "empty", "blank", "void", "inf", "infinity"),
         *("noid", "norequest", "norequestid", "novalue", "nodata", "notset", "notgiven", "notprovided", "unspecified"),
         *("notavailable", "notapplicable", "notassigned", "unassigned", "notspecified", "notknown", "notfound"),
@@ -29,7 +30,12 @@ PLACEHOLDERS: Final = frozenset(
     }
 )
 # These mean something else without their punctuation.
-SIGNS: Final = frozenset({"\\n", "-1", "k.a.", "n.v.", "#ref!", "#value!", "#name?", "#num!", "#div/0!"})
+SIGNS: Final = frozenset(
+    {
+        *("\\n", "-1", "1.#qnan", "1.#ind", "-1.#ind", "1.#inf", "-1.#inf", "k.a.", "n.v."),
+        *("#ref!", "#value!", "#name?", "#num!", "#div/0!"),
+    }
+)
 
 
 class RequestIdError(ValueError):
@@ -67,7 +73,10 @@ def _is_short_number(value: object) -> bool:
 
 
 def _is_placeholder(text: str) -> bool:
-    written = normalize("NFKC", text).casefold()
+    written = normalize("NFKC", text).casefold().strip("'\"()[]{}<> ")
+    if written in SIGNS:
+        return True
+    if DIGIT.search(written):
+        return False  # Most ids are told by this, which is quick.
     word = PUNCTUATION.sub("", written)
-    is_zero = word.isdecimal() and int(word) == 0
-    return not word or is_zero or word in PLACEHOLDERS or written.strip("'\"()[]{}<> ") in SIGNS
+    return not word or word in PLACEHOLDERS or (word.isdecimal() and int(word) == 0)
