@@ -206,7 +206,7 @@ def test_it_says_since_when_the_oldest_is_waited_for(slow_shop: Any) -> None:
 
 def test_what_it_keeps_in_mind_shows_nobody() -> None:
     identifier = Identifier.parse("canary@example.com")
-    row = OpenRequest("f" * 32, 1, 0, "a" * 64, "01H", datetime.now(UTC), identifier)
+    row = OpenRequest("f" * 32, 1, 0, "a" * 64, "01H", datetime.now(UTC), None, identifier)
     assert "canary" not in repr(row)
 
 

@@ -73,7 +73,8 @@ def test_it_returns_references_and_pushes_counts(emulator: Emulator, capfd: pyte
     ]
     expected = {"listed": 7, "duplicates": 1, "known": 0, "profiles": 3, "batches": 2, "seconds": 0, "state": "ready"}
     counts = {"planned": 3, "absent": 2, "invalid": 1, "requested": 0, "confirmed": 0, "reappeared": 0, "refused": 0}
-    assert summary == {"plan_id": plan_id, "account_id": emulator.account.id, "held": 0, **expected, **counts}
+    left = {"left_over": 0, "left_over_listed": 0}
+    assert summary == {"plan_id": plan_id, "account_id": emulator.account.id, "held": 0, **expected, **counts, **left}
     assert CANARY not in "".join(capfd.readouterr())
     assert emulator.calls("profile_deletion") == 0
     delete(references)
@@ -96,8 +97,10 @@ def test_run_again_it_returns_the_same(emulator: Emulator) -> None:
     calls = emulator.calls()
     assert plan(profiles=["jane@example.com"]) == first
     assert emulator.calls() == calls
-    other_run = plan(profiles=["jane@example.com"], run_id="run 2")
-    assert other_run[1]["known"] == 1
+    _, summary = plan(profiles=["jane@example.com"], run_id="run 2")
+    assert (summary["planned"], summary["left_over"], summary["left_over_listed"]) == (1, 1, 1)
+    _, summary = plan(profiles=["jane@example.com"], run_id="run 3", leftovers="none")
+    assert (summary["planned"], summary["known"]) == (0, 1)
 
 
 def test_a_corrected_list_replaces_the_earlier_one(emulator: Emulator) -> None:
@@ -139,7 +142,7 @@ def test_what_is_left_comes_first(emulator: Emulator) -> None:
     ids = [emulator.add_profile(email=f"{number}@example.com") for number in range(4)]
     first, _ = plan(profiles=["0@example.com", "1@example.com", "2@example.com"], batch_size=2)
     delete(first[:1])
-    second, summary = plan(profiles=["3@example.com"], run_id="run 2")
+    second, summary = plan(profiles=["3@example.com"], run_id="run 2", leftovers="all")
     assert second[0] == first[1]
     assert second[1]["plan_id"] == summary["plan_id"]
     delete(second)
@@ -156,7 +159,7 @@ def test_there_are_never_more_batches_than_airflow_maps_to(
         emulator.add_profile(email=email)
     first, _ = plan(profiles=people[:12], batch_size=1)
     assert len(first) == 6
-    second, _ = plan(profiles=people[12:], batch_size=1, run_id="run 2")
+    second, _ = plan(profiles=people[12:], batch_size=1, run_id="run 2", leftovers="all")
     assert len(second) == 6
     assert second[:3] == first[:3]
     assert [reference["size"] for reference in second[3:]] == [6, 6, 6]

@@ -13,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_klaviyo.deletion.checkpoint import Checkpoint
+from airflow_provider_klaviyo.deletion.fingerprints import FingerprintKeys
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.work import Work
 from airflow_provider_klaviyo.emulator import Emulator
@@ -109,13 +110,15 @@ def test_a_task_that_was_cleared_or_corrected_does_not_go_on_with_the_list_that_
 
 
 def test_an_absent_and_a_refused_profile_keep_their_outcomes(store: Store) -> None:
-    work = Work(datetime.now(UTC), 3, 0, {}, (("A",), ("B",), ("C",)))
-    before = Checkpoint(store, "now")
+    work = Work(datetime.now(UTC), 3, 0, {}, (("A",), ("B",), ("C",)), ("a", "b", "c"))
+    how: dict[str, Any] = {"keys": FingerprintKeys((b"a key",)), "look_up": lambda: work, "max_profiles": None}
+    before = Checkpoint(store, "now", **how)
     before.start(work)
-    for outcome in (Outcome.ABSENT, Outcome.REQUESTED, Outcome.REFUSED):
-        before.end("", outcome)
-    after = Checkpoint(store, "now")
-    assert after.resume() == work
+    for profile_id, outcome in zip("ABC", (Outcome.ABSENT, Outcome.REQUESTED, Outcome.REFUSED), strict=True):
+        before.end(profile_id, outcome)
+    after = Checkpoint(store, "now", **how)
+    assert after.resume()
+    assert after.work == work
     assert after.done == {"A": Outcome.ABSENT, "B": Outcome.REQUESTED, "C": Outcome.REFUSED}
 
 

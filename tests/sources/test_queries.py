@@ -7,7 +7,6 @@ import sqlite3
 import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 
@@ -17,6 +16,7 @@ from airflow_provider_klaviyo.api.pace import Limit, Paces
 from airflow_provider_klaviyo.api.settings import Settings
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.identifiers import Kind
+from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.plan import PlanTooLargeError, make_plan
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
@@ -212,7 +212,7 @@ def test_rows_of_every_type_are_somebody_or_invalid(database: str, client: Calla
         emulator.add_profile("bob@example.com")
         plan = make_plan(raws(sql, database), client(emulator))
     assert list(plan.profile_ids) == [ada]
-    assert plan.work(datetime.now(UTC)).result(None)["invalid"] == 5
+    assert plan.outcomes[Outcome.INVALID] == 5
 
 
 def test_a_plan_of_a_query_that_fails_half_way_is_no_plan(
