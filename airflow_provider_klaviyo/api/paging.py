@@ -10,21 +10,30 @@ from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
 from airflow_provider_klaviyo.api.wire import Answer, Page, Request
 
-__all__ = ["all_pages"]
+__all__ = ["LONGEST_PAGINATION", "TooManyPagesError", "all_pages"]
 
 LONGEST_PAGINATION: Final = 1_000
 
 T = TypeVar("T")
 
 
+class TooManyPagesError(KlaviyoAnswerError):
+    """A list has more pages than it may, or they come again and again."""
+
+
 def all_pages(
-    request: Callable[[str | None], Request], read: Callable[[Answer], Page[T]], *, patience_seconds: float
+    request: Callable[[str | None], Request],
+    read: Callable[[Answer], Page[T]],
+    *,
+    patience_seconds: float,
+    most_pages: int = LONGEST_PAGINATION,
 ) -> Conversation[tuple[T, ...]]:
     """Return what is on all pages of a list, in their order.
 
     :param request: makes the request for the page of a cursor, None for the first.
     :param read: reads a page.
-    :raises KlaviyoAnswerError: when the pages do not end, or come again.
+    :param most_pages: how many there may be.
+    :raises TooManyPagesError: when there are more, or they come again.
     """
     items: list[T] = []
     cursor: str | None = None
@@ -36,6 +45,6 @@ def all_pages(
         cursor = page.next_cursor
         if cursor is None:
             return tuple(items)
-        if cursor in seen or len(seen) > LONGEST_PAGINATION:
-            raise KlaviyoAnswerError(f"the pages of {asked.endpoint} do not end")
+        if cursor in seen or len(seen) >= most_pages:
+            raise TooManyPagesError(f"the pages of {asked.endpoint} do not end, or are more than {most_pages:,}")
         seen.add(cursor)

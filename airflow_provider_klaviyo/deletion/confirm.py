@@ -38,7 +38,7 @@ def still_there(profile_ids: Sequence[str], *, patience_seconds: float = PATIENC
     for start in range(0, len(profile_ids), PAGE_SIZE):
         batch = profile_ids[start : start + PAGE_SIZE]
         found = yield from find_profiles(Kind.ID, batch, patience_seconds=patience_seconds)
-        present = {profile.id for profile in found.profiles}.union(found.refused)
+        present = {profile.id for profile in found.profiles}.union(found.refused, found.crowded)
         there.extend(profile_id for profile_id in batch if profile_id in present)
     return there
 

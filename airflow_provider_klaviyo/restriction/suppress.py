@@ -220,7 +220,7 @@ def _finish(job: _Job) -> Conversation[tuple[_Job, set[str]]]:
     """Wait for a job, and look which of its profiles are there still."""
     yield from until_complete(job.job)
     found = yield from find_profiles(Kind.ID, job.profile_ids)
-    there = {profile.id for profile in found.profiles}.union(found.refused)
+    there = {profile.id for profile in found.profiles}.union(found.refused, found.crowded)
     for profile_id in job.profile_ids:
         # A search may be late, and the job has just changed the profile.
         if profile_id not in there and (yield from profile_now(profile_id)) is not None:

@@ -130,12 +130,27 @@ def test_only_the_cursor_of_a_link_is_used(stage: Any) -> None:
 def test_pages_that_go_round_in_a_circle_are_left(stage: Any) -> None:
     circle = [page((), "one"), page((), "two"), page((), "one")]
     with pytest.raises(KlaviyoAnswerError, match="do not end"):
-        stage.play(find_profiles("email", ["a"]), circle)
+        stage.play(find_profiles("id", ["a"]), circle)
+
+
+def test_a_value_whose_pages_do_not_end_is_told_from_the_others(stage: Any) -> None:
+    def answer(request: Request) -> Answer:
+        return page((), str(len(stage.sent))) if "b" in asked(request) else page(asked(request))
+
+    found = stage.play(find_profiles("email", ["a", "b", "c"], most_profiles=5), answer)
+    assert [profile.id for profile in found.profiles] == ["Pa", "Pc"]
+    assert found.crowded == ("b",)
+    assert len(stage.sent) < 40
+
+
+def test_if_no_pages_end_it_is_not_the_values(stage: Any) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="do not end"):
+        stage.play(find_profiles("email", ["a", "b"], most_profiles=5), lambda _: page((), str(len(stage.sent))))
 
 
 def test_ever_new_pages_are_left_after_a_thousand(stage: Any) -> None:
-    with pytest.raises(KlaviyoAnswerError, match="do not end"):
-        stage.play(find_profiles("email", ["a"]), lambda _: page((), str(len(stage.sent))))
+    found = stage.play(find_profiles("email", ["a"]), lambda _: page((), str(len(stage.sent))))
+    assert (found.profiles, found.crowded) == ((), ("a",))
     assert len(stage.sent) < 1_100
 
 
