@@ -20,13 +20,14 @@ HEAD_BYTES: Final = 4_096
 EXPORT_ID: Final = re.compile(rb'\n  "export_id": "([0-9a-f]{32})",\n')
 
 
-def export_id(person: Person, occasion: str) -> str:
+def export_id(person: Person, occasion: str, *, is_empty: bool = False) -> str:
     """Return what tells a document of this occasion, and of just these identifiers, from all others.
 
     :param occasion: a secret digest, the same for all tries of one task.
+    :param is_empty: whether no profile is in it, which a later look may contradict.
     """
     identifiers = sorted((one.kind.value, one.value) for one in person.identifiers)
-    said = repr((person.request_id, identifiers)).encode("utf-8", "surrogatepass")
+    said = repr((person.request_id, identifiers, *(["empty"] if is_empty else []))).encode("utf-8", "surrogatepass")
     return blake2b(said, key=occasion.encode()[:64], digest_size=16).hexdigest()
 
 

@@ -54,6 +54,7 @@ class Export:
     include_events: bool = False
     matches: dict[Person, Match] = field(default_factory=dict, repr=False)
     kept: set[Person] = field(default_factory=set, repr=False)
+    kept_empty: set[Person] = field(default_factory=set, repr=False)
     contradicted: set[Person] = field(default_factory=set, repr=False)
 
     def run(self, people: People) -> dict[str, Any]:
@@ -106,20 +107,28 @@ class Export:
         for person in everyone:
             name = spelled.get(person.document.casefold())
             if person.document in present:
-                if export_id_in(self.folder.head(person.document, HEAD_BYTES)) == export_id(person, self.occasion):
+                found = export_id_in(self.folder.head(person.document, HEAD_BYTES))
+                if found == export_id(person, self.occasion):
                     self.kept.add(person)
+                elif found == export_id(person, self.occasion, is_empty=True):
+                    self.kept_empty.add(person)
             elif name is not None:
                 raise ExportRefusedError(
                     f"{self.folder.url} has a document {name}, whose name differs from that of row {person.row:,} in "
                     "capital letters only, and not every file system can tell them apart. Nothing was written. Name "
                     "another output_path, or give the row another request_id"
                 )
-        if self.kept:
-            log.info("An earlier try has written %s documents, which are kept", f"{len(self.kept):,}")
+        if self.kept or self.kept_empty:
+            number = len(self.kept) + len(self.kept_empty)
+            log.info("An earlier try has written %s documents, which are kept", f"{number:,}")
+
+    def _is_kept(self, one: Match) -> bool:
+        """Tell whether an earlier try has written a document; one without profiles only as long as none are found."""
+        return one.person in self.kept or (one.person in self.kept_empty and not one.profile_ids)
 
     def _write_each(self, matches: list[Match]) -> Iterator[Person]:
         """Read and write; yield those whose profiles went away, or to somebody else, meanwhile."""
-        todo = [one for one in matches if one.person not in self.kept]
+        todo = [one for one in matches if not self._is_kept(one)]
         total = sum(len(one.profile_ids) for one in todo)
         self._announce(total)
         progress = Progress("profiles read", total)
@@ -160,7 +169,7 @@ class Export:
             person,
             profiles,
             account_id=self.account_id,
-            export_id=export_id(person, self.occasion),
+            export_id=export_id(person, self.occasion, is_empty=not profiles),
             read_at=datetime.now(UTC),
         )
         self.folder.write(person.document, content)

@@ -85,11 +85,12 @@ def test_an_export_id_stands_for_the_occasion_the_request_and_its_identifiers() 
     ids = {
         export_id(person(*both), "o"),
         export_id(person(*both), "p"),
+        export_id(person(*both), "o", is_empty=True),
         export_id(person(*both, request_id="7"), "o"),
         export_id(person("jane@example.com"), "o"),
         export_id(person({"external_id": "jane@example.com"}), "o"),
     }
-    assert len(ids) == 5
+    assert len(ids) == 6
     assert export_id(person(*reversed(both)), "o") == export_id(person(*both), "o")
 
 

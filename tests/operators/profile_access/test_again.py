@@ -28,6 +28,21 @@ def test_a_retry_keeps_what_is_written_and_others_read_anew(emulator: Emulator, 
         assert not before.items() & export.ids().items()
 
 
+def test_a_retry_reads_whom_a_search_did_not_find_before(emulator: Emulator, export: Any) -> None:
+    listed = [*export.add_three(), {"email": "nobody@example.com", "request_id": "R9"}]
+    emulator.fault("late_index", seconds=3_600)
+    assert export.counted(export(*listed)) == {"absent": 4}
+    emulator.clear_faults()
+    before = (export.folder / "R9.json").read_bytes()
+    assert export.counted(export(*listed)) == {"exported": 3, "absent": 1}
+    assert [len(export.read(f"R{number}.json")["profiles"]) for number in range(3)] == [1, 1, 1]
+    assert (export.folder / "R9.json").read_bytes() == before
+    written = export.ids()
+    emulator.fault("late_index", seconds=3_600)
+    assert export.counted(export(*listed)) == {"absent": 4}
+    assert export.ids() == written, "what was read before is kept"
+
+
 def test_who_has_one_identifier_more_is_read_anew(
     emulator: Emulator, export: Any, warehouse: Callable[..., Path]
 ) -> None:
