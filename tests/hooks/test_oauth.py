@@ -71,7 +71,8 @@ class Shop:
 
 @pytest.fixture
 def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    fast = {name: {"burst": 1e6, "steady": 6e7} for name in ("get_account", "get_profiles", "profile_deletion")}
+    endpoints = ("get_account", "get_profiles", "get_profile", "profile_deletion")
+    fast = {name: {"burst": 1e6, "steady": 6e7} for name in endpoints}
 
     def set_connection(conn_id: str, *, extra: dict[str, Any], **fields: Any) -> str:
         value = {"conn_type": "klaviyo", "extra": {"limits": fast, **extra}, **fields}
@@ -336,18 +337,26 @@ def test_a_store_that_fails_later_is_a_passing_error(shop: Shop) -> None:
         assert hook.get_account().id == shop.emulator.account.id
 
 
+@pytest.mark.parametrize("endpoint", ["get_profile", "profile_deletion"])
 def test_a_token_that_ends_in_the_middle_of_a_drain_is_replaced_once_and_nobody_is_lost(
-    shop: Shop, mocker: MockerFixture
+    shop: Shop, mocker: MockerFixture, endpoint: str
 ) -> None:
     listed = {shop.emulator.add_profile(f"person.{number}@example.com") for number in range(20)}
     really_request = calls.request_profile_deletion
-    asked: list[str] = []
+    moments = {"get_profile": 0, "profile_deletion": 0}
 
-    def request(kind: str, value: str, **options: Any) -> Any:
-        asked.append(value)
-        if len(asked) == 8:
+    def passes(moment: str) -> None:
+        moments[moment] += 1
+        if moment == endpoint and moments[moment] == 8:
             shop.emulator.expire_access_tokens(shop.installation)
-        return really_request(kind, value, **options)
+
+    def request(kind: str, value: str, *, on_send: Callable[[], None], **options: Any) -> Any:
+        def about_to_send() -> None:
+            on_send()
+            passes("profile_deletion")
+
+        passes("get_profile")
+        return really_request(kind, value, on_send=about_to_send, **options)
 
     mocker.patch("airflow_provider_klaviyo.deletion.drain.request_profile_deletion", request)
     profiles = [f"person.{number}@example.com" for number in range(20)]
@@ -357,7 +366,7 @@ def test_a_token_that_ends_in_the_middle_of_a_drain_is_replaced_once_and_nobody_
     assert sorted(shop.emulator.deletion_requests) == sorted(listed)
     assert result["requested"] == 20
     assert shop.refreshes == 2
-    assert shop.emulator.calls("profile_deletion", 401) == 1
+    assert shop.emulator.calls(endpoint, 401) == 1
 
 
 def test_an_app_that_was_uninstalled_in_the_middle_says_so(shop: Shop) -> None:

@@ -92,8 +92,8 @@ def test_a_task_that_is_killed_deletes_nobody_more(
     operator = ProfileDeletionOperator(task_id="delete", batch=references[0])
     end = LedgerBatch.end
 
-    def end_and_be_killed(batch: LedgerBatch, *arguments: Any) -> None:
-        end(batch, *arguments)
+    def end_and_be_killed(batch: LedgerBatch, *arguments: Any, **named: Any) -> None:
+        end(batch, *arguments, **named)
         operator.on_kill()
 
     mocker.patch.object(LedgerBatch, "end", end_and_be_killed)
