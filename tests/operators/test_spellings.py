@@ -147,7 +147,7 @@ def test_nobody_is_found_who_is_somebody_else(
     emulator: Emulator, delete: Delete, kind: str, listed: object, kept: str
 ) -> None:
     emulator.add_profiles([{kind: kept}])
-    counts = delete(profiles=[{kind: listed}])
+    counts = delete(profiles=[{kind: listed}], max_invalid=1)
     assert emulator.deletion_requests == []
     assert (counts["absent"], counts["invalid"]) in {(1, 0), (0, 1)}
 
@@ -155,8 +155,8 @@ def test_nobody_is_found_who_is_somebody_else(
 @pytest.mark.parametrize(
     ("kind", "listed", "spellings"),
     [
-        ("external_id", "42.0", ("42", "42.0")),
-        ("external_id", 42, ("42", "42.0")),
+        ("external_id", "987654321.0", ("987654321", "987654321.0")),
+        ("external_id", 987654321, ("987654321", "987654321.0")),
         ("external_id", "C-17   ", ("C-17", "C-17   ")),
         ("external_id", UUID_TEXT, (UUID_TEXT, UUID_TEXT.upper())),
         ("email", ACE, (IDN, ACE)),
