@@ -29,12 +29,16 @@ class KlaviyoRetryPolicy(RetryPolicy):
 
     :param refused_delay: before the next try when an endpoint refuses a key that others accept. With an hour, 48
         retries outlast the two days of April 2026.
+    :param longest_delay: before any retry, whatever a ``Retry-After`` says; a day by default.
 
     Source: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/tasks.html
     """
 
-    def __init__(self, *, refused_delay: timedelta = timedelta(hours=1)) -> None:
+    def __init__(
+        self, *, refused_delay: timedelta = timedelta(hours=1), longest_delay: timedelta = timedelta(days=1)
+    ) -> None:
         self.refused_delay = refused_delay
+        self.longest_delay = longest_delay
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
@@ -45,15 +49,21 @@ class KlaviyoRetryPolicy(RetryPolicy):
                 return RetryDecision.fail(str(exception))
             case KlaviyoAuthenticationError():
                 return RetryDecision.retry(self.refused_delay, "Klaviyo refuses a key that is right, for now")
-            case KlaviyoError(retry_after_seconds=float() | int() as seconds):
-                return RetryDecision.retry(timedelta(seconds=seconds), "as long as Klaviyo said")
+            case KlaviyoError(retry_after_seconds=float() | int() as seconds) if seconds >= 0:
+                longest = self.longest_delay.total_seconds()
+                delay = timedelta(seconds=min(seconds, longest))
+                reason = "as long as Klaviyo said" if seconds <= longest else "longest_delay; Klaviyo said longer"
+                return RetryDecision.retry(delay, reason)
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
         """Return what makes the same policy again."""
-        return {"refused_delay": self.refused_delay.total_seconds()}
+        return {
+            "refused_delay": self.refused_delay.total_seconds(),
+            "longest_delay": self.longest_delay.total_seconds(),
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> KlaviyoRetryPolicy:
         """Make a policy again."""
-        return cls(refused_delay=timedelta(seconds=data["refused_delay"]))
+        return cls(**{name: timedelta(seconds=seconds) for name, seconds in data.items()})

@@ -50,6 +50,11 @@ if AIRFLOW_V_3_3_PLUS:
         error = errors.KlaviyoRateLimitError("no", retry_after_seconds=3_600)
         assert decide(error) == ("retry", timedelta(hours=1))
 
+    def test_no_retry_after_makes_it_wait_for_years() -> None:
+        told = errors.KlaviyoRateLimitError("no", retry_after_seconds=1e8)
+        assert decide(told) == ("retry", timedelta(days=1))
+        assert decide(told, longest_delay=timedelta(days=7)) == ("retry", timedelta(days=7))
+
     def test_a_key_that_is_right_is_tried_again_for_days() -> None:
         error = errors.KlaviyoAuthenticationError("no")
         assert decide(error) == ("retry", timedelta(hours=1))

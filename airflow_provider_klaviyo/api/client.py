@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from airflow_provider_klaviyo.api.conversation import (
     Step,
 )
 from airflow_provider_klaviyo.api.credentials import Credential
+from airflow_provider_klaviyo.api.deadline import limit_transport, time_limit
 from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError, KlaviyoError, KlaviyoStoppedError
 from airflow_provider_klaviyo.api.pace import Pacing, Slot, paces_of_this_process
 from airflow_provider_klaviyo.api.settings import Settings
@@ -50,6 +52,8 @@ CONCURRENCY: Final = 8
 # A hundred profiles are 50 kB. What goes on beyond this is no answer of Klaviyo's, and is cut off.
 LARGEST_ANSWER: Final = 20_000_000
 LOGGED_WAIT_SECONDS: Final = 5.0
+# How soon a wait sees that its client was told to stop.
+SLICE_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +83,7 @@ class KlaviyoClient:
         self._tokens = tokens
         self._http = httpx.Client(
             **client_options(settings),
-            transport=QueryTransport(transport or httpx.HTTPTransport(**transport_options(settings))),
+            transport=QueryTransport(transport or limit_transport(httpx.HTTPTransport(**transport_options(settings)))),
         )
 
     def __enter__(self) -> Self:
@@ -142,7 +146,7 @@ class KlaviyoClient:
                             outcome = self._send(request, token)
                     case Sleep(seconds, reason):
                         _log_wait(seconds, reason)
-                        stopped.wait(seconds)
+                        self._sleep(seconds, stopped)
                     case Renew():
                         outcome = _refuse(self._tokens, token)
                     case _:
@@ -153,6 +157,13 @@ class KlaviyoClient:
             # Without the frames of the conversation, whose variables are addresses: some reporters show variables.
             raise error.with_traceback(None) from None
         raise _StoppedError
+
+    def _sleep(self, seconds: float, stopped: threading.Event) -> None:
+        """Wait, until somebody says stop: a signal handler may only set a flag, so that has to be looked at."""
+        until = time.monotonic() + seconds
+        while not self._is_stopped and (left := until - time.monotonic()) > 0:
+            if stopped.wait(min(left, SLICE_SECONDS)):
+                return
 
     def _token(self, request: Request) -> str | None:
         """Return the access token to send a request with, if it is not the client's key or the request's own secret."""
@@ -165,7 +176,10 @@ class KlaviyoClient:
         method, path, options = request.endpoint.method, request.path, request_options(request, token)
         body = bytearray()
         try:
-            with self._http.stream(method, path, **options) as response:
+            with (
+                time_limit(self.settings.response_seconds, lambda: self._is_stopped),
+                self._http.stream(method, path, **options) as response,
+            ):
                 if not is_packed(response):
                     for chunk in response.iter_bytes():
                         body += chunk
@@ -257,12 +271,17 @@ class AsyncKlaviyoClient:
         method, path, options = request.endpoint.method, request.path, request_options(request, token)
         body = bytearray()
         try:
-            async with self._http.stream(method, path, **options) as response:
+            async with (
+                asyncio.timeout(self.settings.response_seconds),
+                self._http.stream(method, path, **options) as response,
+            ):
                 if not is_packed(response):
                     async for chunk in response.aiter_bytes():
                         body += chunk
                         if len(body) > LARGEST_ANSWER:
                             break
+        except TimeoutError:
+            return NoAnswer("the response took too long")
         except httpx.RequestError as exc:
             return NoAnswer(failure(exc))
         return answer_from(response, body)

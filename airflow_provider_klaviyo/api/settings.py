@@ -53,7 +53,8 @@ class Settings:
     :param utilisation: share of the rate limits to use, above 0 and at most 1. At 0.97 a thousand deletions take
         17 minutes.
     :param limits: by endpoint name, where they differ from the documented ones.
-    :param timeout_seconds: for connecting, and for each wait for data.
+    :param timeout_seconds: for connecting, and for each wait for data. A response as a whole may take three times as
+        long.
     :raises KlaviyoConfigurationError: when one of them cannot be; the message names the field of the connection.
     """
 
@@ -86,6 +87,11 @@ class Settings:
                 )
             if not limit.is_possible:
                 raise KlaviyoConfigurationError(f"limits: burst and steady of {name} must be numbers above 0")
+
+    @property
+    def response_seconds(self) -> float:
+        """For how long a response may take as a whole: connecting, sending and receiving."""
+        return 3 * self.timeout_seconds
 
     @property
     def credential(self) -> Credential:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -153,9 +156,15 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
             counts = self._try_to_look(context)
             return counts if counts is not None else self._wait(time.time() + self.timeout)
         try:
-            return super().execute(context)
+            with _only_time_outs_skip():
+                return super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(self._overdue()) from error
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the triggerer has waited."""
+        with _only_time_outs_skip():
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. A look without a proper answer is followed by the next one, until time is up."""
@@ -164,8 +173,6 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: object = None) -> dict[str, int] | None:
         """Go on from what the trigger found."""
-        from airflow.providers.common.compat.sdk import AirflowFailException
-
         from airflow_provider_klaviyo.api.errors import KlaviyoError
 
         match event:
@@ -329,3 +336,14 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
             f"was looked up, or requested, at {since}. Klaviyo may be slow: clear this task to wait again. If they "
             f"stay, {again}, or ask Klaviyo's support"
         )
+
+
+@contextmanager
+def _only_time_outs_skip() -> Iterator[None]:
+    """Let ``soft_fail`` skip a task whose time is up, and not hide an error that somebody has to correct."""
+    try:
+        yield
+    except AirflowSkipException as skip:
+        if isinstance(skip.__cause__, AirflowFailException):
+            raise skip.__cause__ from None
+        raise

@@ -136,6 +136,15 @@ def test_time_out_says_how_many_are_outstanding_and_since_when(
         sensor(profiles=result, timeout=0, soft_fail=True).execute({})
 
 
+def test_soft_fail_does_not_hide_a_revoked_key(slow_emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(slow_emulator)
+    slow_emulator.add_profile(email="jane@example.com")
+    result = deleted("jane@example.com")
+    slow_emulator.fault("key_revoked")
+    with pytest.raises(AirflowFailException):
+        sensor(profiles=result, soft_fail=True).execute({})
+
+
 def test_a_look_without_an_answer_is_followed_by_the_next(emulator: Emulator, connect: Callable[..., None]) -> None:
     connect(emulator)
     emulator.add_profile(email="jane@example.com")
@@ -291,6 +300,10 @@ class TestDeferred:
             resume(self.waiting(), self.event("timeout", outstanding=1))
         with pytest.raises(AirflowSkipException):
             resume(self.waiting(soft_fail=True), self.event("timeout", outstanding=1))
+
+    def test_soft_fail_does_not_hide_a_failure(self, deferral: TaskDeferred) -> None:
+        with pytest.raises(AirflowFailException, match="no scope"):
+            resume(self.waiting(soft_fail=True), self.event("failed", message="no scope", may_retry=False))
 
     def test_a_failure_fails_with_its_message(self, deferral: TaskDeferred) -> None:
         with pytest.raises(AirflowFailException, match="no scope"):
