@@ -39,7 +39,7 @@ from airflow_provider_klaviyo.emulator import Emulator
 
 APP = OAuthApp(client_id="the-app", client_secret="canary-secret", refresh_token="canary-first")
 REQUEST = deletion_request("id", "01H")
-ACCEPTED, UNKNOWN = Answer(202), Answer(404)
+ACCEPTED, UNKNOWN = Answer(202), Answer(404, {}, b'{"errors": [{"code": "not_found"}]}')
 REFUSED = Answer(401, {}, b'{"errors": [{"code": "authentication_failed"}]}')
 
 
@@ -107,7 +107,7 @@ def test_a_doubt_outlasts_a_new_token(stage: Any, last: Answer) -> None:
 def test_a_403_says_what_to_do_about_the_app(stage: Any) -> None:
     stage.credential = ACCESS_TOKEN
     with pytest.raises(KlaviyoPermissionError, match=r"the access token lacks the scope data-privacy:write.* anew"):
-        stage.play(ask(REQUEST, patience_seconds=0), [Answer(403)])
+        stage.play(ask(REQUEST, patience_seconds=0), [Answer(403, {}, REFUSED.body)])
 
 
 def not_sent(kind: type[KlaviyoError] = KlaviyoServerError, **known: Any) -> NotSent:
