@@ -27,6 +27,8 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = str(HOME)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+# There is no metadata database to keep a Variable in.
+os.environ["AIRFLOW__KLAVIYO__DEPLOYMENT_ID"] = "tests"
 # Airflow 2.11 warns at import where this is not set.
 os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"
 

@@ -119,11 +119,8 @@ def get_whole_profile(profile_id: str, *, patience_seconds: float = PATIENCE_SEC
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
     request = _request(GET_PROFILE, profile_id, {"additional-fields[profile]": "subscriptions,predictive_analytics"})
-    answer = yield from ask(request, patience_seconds=patience_seconds)
-    record = _record(read_document(answer, GET_PROFILE).get("data"), "profile")
-    if record.id != profile_id:
-        raise KlaviyoAnswerError("Klaviyo answered with another profile than the one asked for", status=answer.status)
-    return record
+    read = partial(_read_whole_profile, profile_id=profile_id)
+    return (yield from ask(request, read, patience_seconds=patience_seconds))
 
 
 def get_profile_lists(
@@ -194,6 +191,13 @@ def _pages(endpoint: Endpoint, profile_id: str, query: dict[str, str]) -> Callab
 
 def _request(endpoint: Endpoint, profile_id: str, query: dict[str, str]) -> Request:
     return Request(endpoint, profile_path(endpoint, profile_id), query=query_string(query))
+
+
+def _read_whole_profile(answer: Answer, *, profile_id: str) -> Record:
+    record = _record(read_document(answer, GET_PROFILE).get("data"), "profile")
+    if record.id != profile_id:
+        raise KlaviyoAnswerError("Klaviyo answered with another profile than the one asked for")
+    return record
 
 
 def _read_groups(answer: Answer, *, endpoint: Endpoint, kind: str) -> Page[Record]:

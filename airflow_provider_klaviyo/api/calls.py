@@ -10,7 +10,7 @@ from typing import Final
 from airflow_provider_klaviyo.api import resources
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Check, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
-from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoError, KlaviyoInvalidRequestError
+from airflow_provider_klaviyo.api.errors import KlaviyoError, KlaviyoInvalidRequestError
 from airflow_provider_klaviyo.api.paging import LONGEST_PAGINATION, TooManyPagesError, all_pages
 from airflow_provider_klaviyo.api.resources import Account, Profile
 from airflow_provider_klaviyo.api.wire import PAGE_SIZE
@@ -39,10 +39,10 @@ class Found:
 def request_profile_deletion(
     kind: str,
     value: str,
-    *,
-    patience_seconds: float = PATIENCE_SECONDS,
     before_send: Check | None = None,
     on_send: Callable[[], None] | None = None,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Conversation[None]:
     """Ask for the deletion of every profile that an identifier matches. It cannot be undone.
 
@@ -57,17 +57,13 @@ def request_profile_deletion(
     Scope ``data-privacy:write``; 3 a second and 60 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/request_profile_deletion
     """
-    answer = yield from ask(
+    yield from ask(
         resources.deletion_request(kind, value),
+        resources.read_acceptance,
         patience_seconds=patience_seconds,
         before_send=before_send,
         on_send=on_send,
     )
-    if answer.status != 202:
-        raise KlaviyoAnswerError(
-            f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?",
-            status=answer.status,
-        )
 
 
 def find_profiles(
@@ -127,8 +123,8 @@ def get_profile(profile_id: str, *, patience_seconds: float = PATIENCE_SECONDS) 
     Scope ``profiles:read``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_profile
     """
-    request = resources.profile_request(profile_id)
-    return resources.read_profile((yield from ask(request, patience_seconds=patience_seconds)))
+    read = partial(resources.read_profile, profile_id=profile_id)
+    return (yield from ask(resources.profile_request(profile_id), read, patience_seconds=patience_seconds))
 
 
 def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[Account]:
@@ -137,7 +133,8 @@ def get_account(*, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[A
     Scope ``accounts:read``; 1 a second and 15 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_accounts
     """
-    return resources.read_account((yield from ask(resources.account_request(), patience_seconds=patience_seconds)))
+    request = resources.account_request()
+    return (yield from ask(request, resources.read_account, patience_seconds=patience_seconds))
 
 
 def _halving(

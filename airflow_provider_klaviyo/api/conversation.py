@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
     KlaviyoConnectionError,
     KlaviyoError,
     KlaviyoRateLimitError,
     KlaviyoUnavailableError,
-    NotPermittedError,
 )
 from airflow_provider_klaviyo.api.pace import RateLimit, Slot
+from airflow_provider_klaviyo.api.permit import NotPermittedError
 from airflow_provider_klaviyo.api.wire import Answer, Request, error_from, read_rate_limit
 
 __all__ = [
@@ -37,12 +39,15 @@ __all__ = [
     "Send",
     "Sleep",
     "Step",
+    "as_it_is",
     "error_of",
     "exchange",
     "turn",
 ]
 
 PATIENCE_SECONDS: Final = 600.0
+# A host that is not Klaviyo answers with successes that are none for good, and that is to show soon.
+WRONG_SUCCESS_PATIENCE_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 # A check before a send takes two calls at most as a rule. Checks that came too late begin earlier the next time.
@@ -124,20 +129,28 @@ Conversation = Generator[Step, Any, T]
 Check = Callable[[], Conversation[None]]
 
 
+def as_it_is(answer: Answer) -> Answer:
+    """Return an answer that any success will do for."""
+    return answer
+
+
 def exchange(
     request: Request,
+    read: Callable[[Answer], T] = as_it_is,  # type: ignore[assignment]
     *,
     patience_seconds: float = PATIENCE_SECONDS,
     is_repeatable: bool = True,
     in_doubt: bool = False,
     before_send: Check | None = None,
     on_send: Callable[[], None] | None = None,
-) -> Conversation[Answer]:
-    """Send one request at its turn, again if need be, and return the successful answer.
+) -> Conversation[T]:
+    """Send one request at its turn, again if need be, and return what is read of the successful answer.
 
-    Nearly every call made here may be repeated: deleting twice deletes once. So 429, 5xx and a broken connection are
-    waited out. ``Retry-After`` is honoured exactly; where it is missing the pauses grow from 1 s to 60 s.
+    Nearly every call made here may be repeated: deleting twice deletes once. So 429, 5xx, an answer that is not of
+    Klaviyo's API, and a broken connection are waited out. ``Retry-After`` is honoured exactly; where it is missing the
+    pauses grow from 1 s to 60 s. Successes that are none are waited out for 10 s in all, and a redirect is not.
 
+    :param read: reads the answer to a success; raises `KlaviyoAnswerError` for what Klaviyo does not answer.
     :param patience_seconds: how long to wait for better times in all, not counting the even pace.
     :param is_repeatable: False for a request that does more when it is sent twice. Then only a 429 is waited out, by
         which nothing was done; any other trouble is ``in_doubt`` at once.
@@ -150,9 +163,10 @@ def exchange(
     :raises KlaviyoUnavailableError: when the next wait would go beyond the patience. It is raised before that
         wait, and carries it as ``retry_after_seconds``.
     :raises KlaviyoError: what `error_class` says, for an answer that waiting will not mend. Any error is ``in_doubt``
-        when an earlier send had no answer or a 5xx: Klaviyo may have done what it was asked, and only failed to say so.
+        when an earlier send had no proper answer or a 5xx: Klaviyo may have done what it was asked, and only failed to
+        say so.
     """
-    pause_seconds = FIRST_PAUSE_SECONDS
+    pause_seconds, waited_seconds = FIRST_PAUSE_SECONDS, 0.0
     longest_turn_seconds = patience_seconds + LONGEST_PAUSE_SECONDS
     # Longer than the longest turn that is waited for: when one gives up, so do all others at once, rather than after a
     # wait that cannot help. Not without end, since some server in between may have made the number up.
@@ -167,10 +181,11 @@ def exchange(
                 rate_limit = read_rate_limit(answer.headers)
                 if rate_limit is not None:
                     yield Heed(request.endpoint, rate_limit)
-                if 200 <= answer.status < 300:
-                    return answer
-            error = yield from error_of(request.endpoint, answer)
-            if not isinstance(error, KlaviyoUnavailableError):
+            result = yield from _result(request, answer, read)
+            if not isinstance(result, KlaviyoError):
+                return result
+            error: KlaviyoError = result
+            if not isinstance(error, KlaviyoUnavailableError) or _is_redirect(answer):
                 raise error
             was_not_done = isinstance(error, KlaviyoRateLimitError) or isinstance(answer, NotSent)
             if not is_repeatable and not was_not_done:
@@ -179,12 +194,13 @@ def exchange(
             wait_seconds = pause_seconds if error.retry_after_seconds is None else error.retry_after_seconds
             if isinstance(answer, Answer):
                 yield Hold(request.endpoint, min(wait_seconds, longest_hold_seconds), str(error))
-            if wait_seconds > patience_seconds:
+            longest_seconds = min(patience_seconds, _patience_for(error)) - waited_seconds
+            if wait_seconds > longest_seconds:
                 raise _out_of_patience(error, wait_seconds)
             if not isinstance(answer, Answer):
                 yield Sleep(wait_seconds, str(error))
             in_doubt = in_doubt or not was_not_done
-            patience_seconds -= max(wait_seconds, FIRST_PAUSE_SECONDS)
+            waited_seconds += max(wait_seconds, FIRST_PAUSE_SECONDS)
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
     except (KlaviyoError, NotPermittedError) as error:
         error.in_doubt = in_doubt
@@ -216,6 +232,17 @@ def turn(endpoint: Endpoint, longest_seconds: float, check: Check | None = None)
             is_due, ahead_seconds = True, min(2 * ahead_seconds, LONGEST_LOOK_AHEAD_SECONDS)
 
 
+def _patience_for(error: KlaviyoUnavailableError) -> float:
+    """Return for how long this kind of trouble is waited out at most."""
+    is_wrong_success = isinstance(error, KlaviyoAnswerError) and 200 <= (error.status or 0) < 300
+    return WRONG_SUCCESS_PATIENCE_SECONDS if is_wrong_success else math.inf
+
+
+def _is_redirect(answer: Answer | NoAnswer | NotSent) -> bool:
+    """Tell whether an answer sends elsewhere, which is the host's or the network's way, and not for a while."""
+    return isinstance(answer, Answer) and 300 <= answer.status < 400 and "location" in answer.headers
+
+
 def _out_of_patience(error: KlaviyoUnavailableError, wait_seconds: float) -> KlaviyoUnavailableError:
     """Say in the error how long the next wait would be."""
     error.args = (f"{error}. The next try is due in {wait_seconds:,.0f} s, longer than this call may wait",)
@@ -232,11 +259,34 @@ def _unrepeated(error: KlaviyoUnavailableError) -> KlaviyoUnavailableError:
     return error
 
 
-def error_of(endpoint: Endpoint, answer: Answer | NoAnswer | NotSent) -> Conversation[KlaviyoError]:
-    """Return the error for what became of a request that did not succeed."""
+def _result(
+    request: Request, answer: Answer | NoAnswer | NotSent, read: Callable[[Answer], T]
+) -> Conversation[T | KlaviyoError]:
+    """Return what a success says, or the error for anything else."""
+    if isinstance(answer, Answer) and 200 <= answer.status < 300:
+        try:
+            return read(answer)
+        except KlaviyoAnswerError as error:
+            error.status = answer.status
+            return error
+    # Something in between that takes no long URL says so itself, and the halves of it may pass.
+    is_too_long = isinstance(answer, Answer) and answer.status == HTTPStatus.REQUEST_URI_TOO_LONG
+    return (
+        yield from error_of(request.endpoint, answer, is_genuine=True if is_too_long and request.is_divisible else None)
+    )
+
+
+def error_of(
+    endpoint: Endpoint, answer: Answer | NoAnswer | NotSent, *, is_genuine: bool | None = None
+) -> Conversation[KlaviyoError]:
+    """Return the error for what became of a request that did not succeed.
+
+    :param is_genuine: whether an answer is Klaviyo's; None for what `is_api_error` says.
+    """
     if isinstance(answer, Answer):
         is_about_credential = answer.status in (401, 403)
-        return error_from(endpoint, answer, (yield Identify()) if is_about_credential else PRIVATE_KEY)
+        credential = (yield Identify()) if is_about_credential else PRIVATE_KEY
+        return error_from(endpoint, answer, credential, is_genuine=is_genuine)
     if isinstance(answer, NotSent):
         return answer.error
     return KlaviyoConnectionError(

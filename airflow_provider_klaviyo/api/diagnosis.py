@@ -10,9 +10,10 @@ with a new access token Klaviyo may take the refresh token back, and when that a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from airflow_provider_klaviyo.api.conversation import Check, Conversation, Identify, Renew, exchange
+from airflow_provider_klaviyo.api.conversation import Check, Conversation, Identify, Renew, as_it_is, exchange
 from airflow_provider_klaviyo.api.credentials import Credential
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import (
@@ -22,21 +23,24 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoPermissionError,
 )
 from airflow_provider_klaviyo.api.resources import NOBODY, account_request, profiles_request
-from airflow_provider_klaviyo.api.wire import Answer, Request
+from airflow_provider_klaviyo.api.wire import Answer, Request, read_document
 
 __all__ = ["ask"]
 
 PATIENCE_SECONDS: Final = 30.0
 
+T = TypeVar("T")
+
 
 def ask(
     request: Request,
+    read: Callable[[Answer], T] = as_it_is,  # type: ignore[assignment]
     *,
     patience_seconds: float,
     is_repeatable: bool = True,
     before_send: Check | None = None,
     on_send: Callable[[], None] | None = None,
-) -> Conversation[Answer]:
+) -> Conversation[T]:
     """Send one request as `exchange` does; on a 401 ask other endpoints with the same key what is wrong.
 
     An access token that is accepted nowhere is replaced by a new one, and the request is sent once more.
@@ -52,18 +56,20 @@ def ask(
         "before_send": before_send,
         "on_send": on_send,
     }
-    answer = yield from _answer_or_refusal(request, **how)
-    if isinstance(answer, KlaviyoKeyError) and (yield Renew()):
-        answer = yield from _answer_or_refusal(request, **how, in_doubt=answer.in_doubt)
-    if isinstance(answer, KlaviyoError):
-        raise answer
-    return answer
+    result = yield from _result_or_refusal(request, read, **how)
+    if isinstance(result, KlaviyoKeyError) and (yield Renew()):
+        result = yield from _result_or_refusal(request, read, **how, in_doubt=result.in_doubt)
+    if isinstance(result, KlaviyoError):
+        raise result
+    return result
 
 
-def _answer_or_refusal(request: Request, **how: Any) -> Conversation[Answer | KlaviyoAuthenticationError]:
-    """Send one request; return the answer, or a 401 that says what it means."""
+def _result_or_refusal(
+    request: Request, read: Callable[[Answer], T], **how: Any
+) -> Conversation[T | KlaviyoAuthenticationError]:
+    """Send one request; return what is read of the answer, or a 401 that says what it means."""
     try:
-        return (yield from exchange(request, **how))
+        return (yield from exchange(request, read, **how))
     except KlaviyoKeyError:
         raise  # What is wrong is known already: there is no access token to be had.
     except KlaviyoAuthenticationError as error:
@@ -78,7 +84,9 @@ def _diagnosed(refusal: KlaviyoAuthenticationError, endpoint: Endpoint) -> Conve
         if probe.endpoint == endpoint:
             continue
         try:
-            yield from exchange(probe, patience_seconds=PATIENCE_SECONDS)
+            yield from exchange(
+                probe, partial(read_document, endpoint=probe.endpoint), patience_seconds=PATIENCE_SECONDS
+            )
         except KlaviyoPermissionError:
             pass  # Only who is known can be told what they may not do.
         except KlaviyoKeyError as error:

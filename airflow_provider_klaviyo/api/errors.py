@@ -15,8 +15,8 @@ KlaviyoError
 ├── KlaviyoUnavailableError         try again later; nothing is lost
 │   ├── KlaviyoRateLimitError       429: not before `retry_after_seconds` have passed
 │   ├── KlaviyoServerError          5xx
+│   ├── KlaviyoAnswerError          an answer that Klaviyo's API does not give: of something in between, as a rule
 │   └── KlaviyoConnectionError      no answer at all
-├── KlaviyoAnswerError              an answer that is not what Klaviyo documents
 └── KlaviyoStoppedError             the task is being killed; its next try goes on
 ```
 
@@ -48,7 +48,6 @@ __all__ = [
     "KlaviyoStoppedError",
     "KlaviyoTokenError",
     "KlaviyoUnavailableError",
-    "NotPermittedError",
     "error_class",
 ]
 
@@ -118,7 +117,7 @@ class KlaviyoNotFoundError(KlaviyoRefusedError):
 
 
 class KlaviyoInvalidRequestError(KlaviyoRefusedError):
-    """400, 405, 409, 410, 414, 415 and other 4xx. The request itself is at fault."""
+    """400, 405, 409, 410, 414, 415 and other 4xx of Klaviyo's API. The request itself is at fault."""
 
 
 class KlaviyoDuplicateProfileError(KlaviyoInvalidRequestError):
@@ -144,25 +143,20 @@ class KlaviyoServerError(KlaviyoUnavailableError):
     """5xx, for longer than this call may wait."""
 
 
+class KlaviyoAnswerError(KlaviyoUnavailableError):
+    """An answer that Klaviyo's API does not give: HTML, whatever the status; wrong types, a redirect, endless pages.
+
+    A firewall, a proxy or a content delivery network has given it, as a rule, so it says nothing about the
+    key or a profile, and the request may have been carried out.
+    """
+
+
 class KlaviyoConnectionError(KlaviyoUnavailableError):
-    """No answer: the host could not be reached, or the connection broke."""
-
-
-class KlaviyoAnswerError(KlaviyoError):
-    """An answer that Klaviyo does not document: wrong types, broken JSON, a redirect, endless pages."""
+    """No answer: the host could not be reached, the connection broke, or the answer took too long as a whole."""
 
 
 class KlaviyoStoppedError(KlaviyoError):
     """The client was told to stop. Nothing more was sent; what Klaviyo answered before that was heeded."""
-
-
-class NotPermittedError(Exception):
-    """Our own check before a send has refused it, so nothing was sent this time.
-
-    :param in_doubt: an earlier send of the same request may have been carried out.
-    """
-
-    in_doubt = False
 
 
 _BY_STATUS: dict[int, type[KlaviyoError]] = {

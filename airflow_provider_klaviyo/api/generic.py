@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS, Endpoint
-from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoConfigurationError
+from airflow_provider_klaviyo.api.errors import KlaviyoConfigurationError
 from airflow_provider_klaviyo.api.pace import Limit
 from airflow_provider_klaviyo.api.settings import REVISION
-from airflow_provider_klaviyo.api.wire import Answer, Request, query_string, read_document
+from airflow_provider_klaviyo.api.wire import Answer, Request, is_empty, query_string, read_document
 
 __all__ = ["SAFE_TO_REPEAT", "SLOWEST", "call", "endpoint_of", "generic_request"]
 
@@ -42,12 +43,8 @@ def call(
     :raises KlaviyoAnswerError: for an answer that is no JSON object.
     :raises KlaviyoError: with ``in_doubt``, when something that is not repeatable may have been carried out.
     """
-    answer = yield from ask(request, patience_seconds=patience_seconds, is_repeatable=is_repeatable)
-    try:
-        return None if _is_empty(answer) else read_document(answer, request.endpoint)
-    except KlaviyoAnswerError as error:
-        error.in_doubt = not is_repeatable
-        raise
+    read = partial(_read, endpoint=request.endpoint)
+    return (yield from ask(request, read, patience_seconds=patience_seconds, is_repeatable=is_repeatable))
 
 
 def generic_request(
@@ -136,6 +133,5 @@ def _written(body: Mapping[str, Any] | Sequence[Any] | None) -> bytes | None:
     raise KlaviyoConfigurationError(f"json has something in it that JSON has not, such as a date ({kind})")
 
 
-def _is_empty(answer: Answer) -> bool:
-    """Tell whether nothing was answered; a compressed answer is something, but is not read."""
-    return not answer.body and answer.headers.get("content-encoding", "identity") == "identity"
+def _read(answer: Answer, endpoint: Endpoint) -> dict[str, Any] | None:
+    return None if is_empty(answer) else read_document(answer, endpoint)

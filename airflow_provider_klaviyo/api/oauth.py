@@ -17,7 +17,7 @@ from airflow_provider_klaviyo.api.credentials import OAuthApp, is_plain
 from airflow_provider_klaviyo.api.endpoints import Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoTokenError
 from airflow_provider_klaviyo.api.pace import Limit
-from airflow_provider_klaviyo.api.wire import Answer, Request, at, read_document
+from airflow_provider_klaviyo.api.wire import Answer, Request, at, is_text, read_document
 
 __all__ = ["OAUTH_TOKEN", "Tokens", "exchange_code", "refresh"]
 
@@ -84,9 +84,11 @@ def _asked(client_id: str, client_secret: str, form: Mapping[str, str]) -> Conve
     answer = yield Send(_request(client_id, client_secret, form))
     if isinstance(answer, Answer) and answer.status == 200:
         return answer
-    error = yield from error_of(OAUTH_TOKEN, answer)
+    # OAuth knows nothing of JSON:API: its errors are an object with a code.
+    is_genuine = True if isinstance(answer, Answer) and is_text(_code(answer)) else None
+    error = yield from error_of(OAUTH_TOKEN, answer, is_genuine=is_genuine)
     message = _message(client_id, answer, form["grant_type"]) if isinstance(answer, Answer) else None
-    if message is not None:
+    if message is not None and not isinstance(error, KlaviyoAnswerError):
         raise KlaviyoTokenError(message, status=error.status)
     raise error
 

@@ -40,7 +40,7 @@ def all_pages(
     seen: set[str | None] = {None}
     while True:
         asked = request(cursor)
-        page = read((yield from ask(asked, patience_seconds=patience_seconds)))
+        page = yield from ask(asked, read, patience_seconds=patience_seconds)
         items.extend(page.items)
         cursor = page.next_cursor
         if cursor is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import UPDATE_PROFILE
-from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError
 from airflow_provider_klaviyo.api.resources import PROFILE_FIELDS, Profile, profile_path, read_profile
 from airflow_provider_klaviyo.api.wire import Request, query_string
 
@@ -36,11 +36,8 @@ def update_profile(
     Source: https://developers.klaviyo.com/en/reference/update_profile
     """
     request = update_request(profile_id, identifiers)
-    answer = yield from ask(request, patience_seconds=patience_seconds, before_send=before_send)
-    profile = read_profile(answer, UPDATE_PROFILE)
-    if profile.id != profile_id:
-        raise KlaviyoAnswerError(f"the update of profile {profile_id} was answered with another profile")
-    return profile
+    read = partial(read_profile, endpoint=UPDATE_PROFILE, profile_id=profile_id)
+    return (yield from ask(request, read, patience_seconds=patience_seconds, before_send=before_send))
 
 
 def update_request(profile_id: str, identifiers: Mapping[str, str]) -> Request:

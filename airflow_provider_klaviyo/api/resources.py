@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 from airflow_provider_klaviyo.api.endpoints import GET_ACCOUNT, GET_PROFILE, GET_PROFILES, PROFILE_DELETION, Endpoint
@@ -19,7 +20,9 @@ from airflow_provider_klaviyo.api.wire import (
     Page,
     Request,
     at,
+    check_type,
     filter_any,
+    is_empty,
     is_text,
     next_cursor,
     query_string,
@@ -38,6 +41,7 @@ __all__ = [
     "profile_path",
     "profile_request",
     "profiles_request",
+    "read_acceptance",
     "read_account",
     "read_profile",
     "read_profiles",
@@ -106,7 +110,7 @@ def profiles_request(kind: str, values: Sequence[str], cursor: str | None = None
     }
     if cursor is not None:
         query["page[cursor]"] = cursor
-    return Request(GET_PROFILES, GET_PROFILES.path, query=query_string(query))
+    return Request(GET_PROFILES, GET_PROFILES.path, query=query_string(query), is_divisible=len(values) > 1)
 
 
 def profile_request(profile_id: str) -> Request:
@@ -147,27 +151,49 @@ def read_profiles(answer: Answer) -> Page[Profile]:
     return Page(tuple(_profile(item) for item in data), next_cursor(document))
 
 
-def read_profile(answer: Answer, endpoint: Endpoint = GET_PROFILE) -> Profile:
-    """Read one profile, as this endpoint answers it."""
-    return _profile(read_document(answer, endpoint).get("data"))
+def read_profile(answer: Answer, endpoint: Endpoint = GET_PROFILE, profile_id: str | None = None) -> Profile:
+    """Read one profile, as this endpoint answers it.
+
+    :param profile_id: that was asked for; None for any.
+    """
+    profile = _profile(read_document(answer, endpoint).get("data"))
+    if profile_id is not None and profile.id != profile_id:
+        raise KlaviyoAnswerError(f"{endpoint} was asked about profile {profile_id} and answered with another profile")
+    return profile
+
+
+def read_acceptance(answer: Answer) -> None:
+    """Read that a deletion was accepted: a 202 without a body. A document would do, but nothing else that has one.
+
+    :raises KlaviyoAnswerError: for anything else, as the deletion may have been accepted or not.
+    """
+    if answer.status != HTTPStatus.ACCEPTED:
+        raise KlaviyoAnswerError(
+            f"the deletion was answered {answer.status}, not 202 as Klaviyo does: is the connection's host Klaviyo?"
+        )
+    if not is_empty(answer) and "data" not in read_document(answer, PROFILE_DELETION):
+        raise KlaviyoAnswerError("the deletion was answered 202 with something that is no document of Klaviyo's")
 
 
 def read_account(answer: Answer) -> Account:
     """Read whose key it is: exactly one account."""
     data = read_document(answer, GET_ACCOUNT).get("data")
-    if not isinstance(data, list) or len(data) != 1 or not is_text(at(data[0], "id")):
+    account = data[0] if isinstance(data, list) and len(data) == 1 else None
+    check_type(account, "account")
+    if not is_text(at(account, "id")):
         raise KlaviyoAnswerError("Klaviyo did not name exactly one account for this key", status=answer.status)
-    name = at(data[0], "attributes", "contact_information", "organization_name")
+    name = at(account, "attributes", "contact_information", "organization_name")
     return Account(
-        id=data[0]["id"],
+        id=at(account, "id"),
         organization_name=name if is_text(name) else None,
-        is_test_account=at(data[0], "attributes", "test_account") is True,
+        is_test_account=at(account, "attributes", "test_account") is True,
     )
 
 
 def _profile(data: object) -> Profile:
     profile_id = at(data, "id")
     attributes = at(data, "attributes")
+    check_type(data, "profile")
     if not isinstance(profile_id, str) or not PROFILE_ID.fullmatch(profile_id) or not isinstance(attributes, dict):
         raise KlaviyoAnswerError("Klaviyo's answer has a profile without a proper id or without attributes")
     texts = {name: value for name in PROFILE_FIELDS.split(",") if is_text(value := attributes.get(name))}

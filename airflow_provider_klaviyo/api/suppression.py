@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from airflow_provider_klaviyo.api.conversation import PATIENCE_SECONDS, Conversation, Sleep
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import GET_SUPPRESSION_JOB, SUPPRESS_PROFILES, Endpoint
 from airflow_provider_klaviyo.api.errors import KlaviyoAnswerError, KlaviyoUnavailableError
-from airflow_provider_klaviyo.api.wire import PLAIN_ID, Answer, Request, at, query_string, read_document
+from airflow_provider_klaviyo.api.wire import PLAIN_ID, Answer, Request, at, check_type, query_string, read_document
 
 __all__ = [
     "EMAILS_A_JOB",
@@ -67,8 +68,9 @@ def suppress_profiles(
     Scopes ``profiles:write`` and ``subscriptions:write``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/bulk_suppress_profiles
     """
-    answer = yield from ask(suppression_request(emails), patience_seconds=patience_seconds, before_send=before_send)
-    return _read_job(answer, SUPPRESS_PROFILES)
+    read = partial(_read_job, endpoint=SUPPRESS_PROFILES)
+    request = suppression_request(emails)
+    return (yield from ask(request, read, patience_seconds=patience_seconds, before_send=before_send))
 
 
 def get_suppression_job(job_id: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Conversation[SuppressionJob]:
@@ -79,10 +81,8 @@ def get_suppression_job(job_id: str, *, patience_seconds: float = PATIENCE_SECON
     Scope ``subscriptions:read``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_bulk_suppress_profiles_job
     """
-    job = _read_job((yield from ask(job_request(job_id), patience_seconds=patience_seconds)), GET_SUPPRESSION_JOB)
-    if job.id != job_id:
-        raise KlaviyoAnswerError(f"Klaviyo was asked for suppression job {job_id} and answered with another one")
-    return job
+    read = partial(_read_job, endpoint=GET_SUPPRESSION_JOB, job_id=job_id)
+    return (yield from ask(job_request(job_id), read, patience_seconds=patience_seconds))
 
 
 def until_complete(
@@ -139,13 +139,20 @@ def job_request(job_id: str) -> Request:
     return Request(GET_SUPPRESSION_JOB, path, query=query_string(FIELDS))
 
 
-def _read_job(answer: Answer, endpoint: Endpoint) -> SuppressionJob:
+def _read_job(answer: Answer, endpoint: Endpoint, job_id: str | None = None) -> SuppressionJob:
+    """Read a job.
+
+    :param job_id: of the one that was asked for; None for any.
+    """
     data = read_document(answer, endpoint).get("data")
-    job_id, status = at(data, "id"), at(data, "attributes", "status")
-    if not isinstance(job_id, str) or not PLAIN_ID.fullmatch(job_id):
-        raise KlaviyoAnswerError("Klaviyo's answer has a suppression job without a proper id", status=answer.status)
+    answered_id, status = at(data, "id"), at(data, "attributes", "status")
+    check_type(data, JOB)
+    if not isinstance(answered_id, str) or not PLAIN_ID.fullmatch(answered_id):
+        raise KlaviyoAnswerError("Klaviyo's answer has no suppression job with a proper id in it")
+    if job_id is not None and answered_id != job_id:
+        raise KlaviyoAnswerError(f"Klaviyo was asked for suppression job {job_id} and answered with another one")
     if status not in ("queued", "processing", "complete", "cancelled"):
-        raise KlaviyoAnswerError(f"Klaviyo does not say how far the suppression job {job_id} is", status=answer.status)
+        raise KlaviyoAnswerError(f"Klaviyo does not say how far the suppression job {answered_id} is")
     counts = (at(data, "attributes", f"{name}_count") for name in ("total", "completed", "skipped"))
     # Completed and skipped may be null; nothing hangs on them.
-    return SuppressionJob(job_id, str(status), *(number if type(number) is int else 0 for number in counts))
+    return SuppressionJob(answered_id, str(status), *(number if type(number) is int else 0 for number in counts))

@@ -20,6 +20,7 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
     KlaviyoDuplicateProfileError,
     KlaviyoError,
+    KlaviyoUnavailableError,
     error_class,
 )
 from airflow_provider_klaviyo.api.pace import RateLimit
@@ -32,8 +33,11 @@ __all__ = [
     "Page",
     "Request",
     "at",
+    "check_type",
     "error_from",
     "filter_any",
+    "is_api_error",
+    "is_empty",
     "is_text",
     "next_cursor",
     "query_string",
@@ -48,6 +52,8 @@ MEDIA_TYPE: Final = "application/vnd.api+json"
 # What a filter is full of: encoded first, all at once, so that hardly anything is left to look at one by one.
 ENCODED: Final = {character: f"%{ord(character):02X}" for character in '%",@[]()'}
 DUPLICATE_PROFILE: Final = (409, "duplicate_profile")
+ERROR_TEXTS: Final = ("id", "code", "title", "detail")
+ERROR_MEMBERS: Final = frozenset({*ERROR_TEXTS, "status", "source", "links", "meta"})
 # What may stand in a path and in a log, and is nobody's address.
 PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -58,7 +64,8 @@ T = TypeVar("T")
 class Request:
     """One HTTP request. Its repr names the endpoint only: query and body hold people's addresses.
 
-    ``headers`` are its own, in place of those that every request has; names are lower-case.
+    :param headers: its own, in place of those that every request has; names are lower-case.
+    :param is_divisible: it asks for several things, so that an answer that says it is too long can be believed.
     """
 
     endpoint: Endpoint
@@ -66,6 +73,7 @@ class Request:
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_divisible: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +151,22 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
-def error_from(endpoint: Endpoint, answer: Answer, credential: Credential = PRIVATE_KEY) -> KlaviyoError:
+def error_from(
+    endpoint: Endpoint, answer: Answer, credential: Credential = PRIVATE_KEY, *, is_genuine: bool | None = None
+) -> KlaviyoError:
     """Turn an answer that is not a success into the error to raise.
 
     :param credential: what the request was sent with.
+    :param is_genuine: whether it is Klaviyo's answer; None for what `is_api_error` says.
     """
+    if is_genuine is None:
+        is_genuine = is_api_error(endpoint, answer)
     first = _first_error(answer)
     code, error_id = _token(at(first, "code")), _token(at(first, "id"))
     what = f"Klaviyo answered {answer.status}{f' {code}' if code else ''} to {endpoint}"
-    advice = _advice(endpoint, answer.status, credential)
+    if not is_genuine:
+        what = f"{endpoint} was answered {answer.status}, {len(answer.body):,} bytes{_packing(answer)}"
+    advice = _advice(endpoint, answer.status, credential, is_genuine=is_genuine)
     message = f"{what}: {advice}{f' (Klaviyo error id {error_id})' if error_id else ''}"
     known: dict[str, Any] = {
         "status": answer.status,
@@ -160,13 +175,35 @@ def error_from(endpoint: Endpoint, answer: Answer, credential: Credential = PRIV
         "source": _token(at(first, "source", "parameter") or at(first, "source", "pointer")),
         "retry_after_seconds": read_retry_after(answer.headers),
     }
-    if (answer.status, code) == DUPLICATE_PROFILE:
+    if is_genuine and (answer.status, code) == DUPLICATE_PROFILE:
         other = at(first, "meta", "duplicate_profile_id")
         other = other if isinstance(other, str) and PLAIN_ID.fullmatch(other) else None
         if other is not None:
             message += f". Profile {other} holds it: merge the two in Klaviyo, or correct the list"
         return KlaviyoDuplicateProfileError(message, duplicate_profile_id=other, **known)
-    return error_class(answer.status)(message, **known)
+    return (error_class(answer.status) if is_genuine else KlaviyoAnswerError)(message, **known)
+
+
+def is_api_error(endpoint: Endpoint, answer: Answer) -> bool:
+    """Tell whether an answer that is not a success may be Klaviyo's own, rather than that of something in between.
+
+    Klaviyo's API answers with a JSON:API list of errors. Answers that say "not now" need none: they are waited out all
+    the same. An answer to a HEAD has no body in any case.
+
+    Source: https://jsonapi.org/format/#errors
+    """
+    kind = error_class(answer.status)
+    if endpoint.method == "HEAD" or (issubclass(kind, KlaviyoUnavailableError) and kind is not KlaviyoAnswerError):
+        return True
+    errors = at(_json(answer), "errors")
+    return isinstance(errors, list) and len(errors) > 0 and all(map(_is_error, errors))
+
+
+def _is_error(error: object) -> bool:
+    """Tell whether this is an error object; firewalls have lists of errors too, with a message or a numeric code."""
+    if not isinstance(error, dict) or ERROR_MEMBERS.isdisjoint(error):
+        return False
+    return all(error.get(name) is None or isinstance(error[name], str) for name in ERROR_TEXTS)
 
 
 _ADVICE: Final = {
@@ -177,15 +214,20 @@ _ADVICE: Final = {
 }
 
 
-def _advice(endpoint: Endpoint, status: int, credential: Credential) -> str:
+def _advice(endpoint: Endpoint, status: int, credential: Credential, *, is_genuine: bool) -> str:
+    if 300 <= status < 400:
+        return "a redirect, which is not followed because the key would go along. Check the connection's host"
+    if not is_genuine:
+        return (
+            "it is not Klaviyo's API that says so, but something between here and there, such as a firewall. Try again "
+            "later; if it lasts, check the network, the proxy and the connection's host"
+        )
     if status == 401:
         return f"the {credential.name} is not accepted there"
     if status == 403:
         scopes = " and ".join(endpoint.scopes)
         lacking = f"the {credential.name} lacks the scope {scopes}, or the account's plan lacks the feature"
         return f"{lacking}. {credential.scope_remedy}" if credential.scope_remedy else lacking
-    if 300 <= status < 400:
-        return "a redirect, which is not followed because the key would go along. Check the connection's host"
     if status >= 500:
         return "Klaviyo is in trouble; try again later"
     return _ADVICE.get(status, "the request is refused as it is")
@@ -193,8 +235,13 @@ def _advice(endpoint: Endpoint, status: int, credential: Credential) -> str:
 
 def _first_error(answer: Answer) -> Any:
     """Return the first error of an answer. Nothing of it may be repeated but plain tokens: the rest quotes people."""
+    return at(_json(answer), "errors", 0)
+
+
+def _json(answer: Answer) -> Any:
+    """Return what an answer has as JSON, None where it has none. No error keeps the text."""
     try:
-        return at(json.loads(answer.body), "errors", 0)
+        return json.loads(answer.body)
     except (ValueError, RecursionError):
         return None
 
@@ -204,18 +251,34 @@ def _token(value: object) -> str | None:
 
 
 def read_document(answer: Answer, endpoint: Endpoint) -> dict[str, Any]:
-    """Read an answer as the JSON:API document that it must be."""
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        raise KlaviyoAnswerError(
-            f"the answer to {endpoint} ({answer.status}, {len(answer.body):,} bytes{_packing(answer)}) is not JSON, so "
-            "something between here and Klaviyo may have given it; try again",
-            status=answer.status,
-        ) from None
+    """Read an answer as the JSON object that it must be, without errors.
+
+    :raises KlaviyoAnswerError: for anything else.
+    """
+    document = _json(answer)
     if not isinstance(document, dict):
-        raise KlaviyoAnswerError("Klaviyo's answer is not a JSON:API document", status=answer.status)
+        raise KlaviyoAnswerError(
+            f"the answer to {endpoint} ({answer.status}, {len(answer.body):,} bytes{_packing(answer)}) is not JSON, "
+            "or no object, so something between here and Klaviyo may have given it; try again",
+            status=answer.status,
+        )
+    if document.get("errors"):
+        raise KlaviyoAnswerError(f"the answer to {endpoint} ({answer.status}) has errors in it", status=answer.status)
     return document
+
+
+def check_type(resource: object, kind: str) -> None:
+    """Refuse a resource of another type than was asked for.
+
+    :raises KlaviyoAnswerError: for one.
+    """
+    if isinstance(resource, dict) and resource.get("type", kind) != kind:
+        raise KlaviyoAnswerError(f"Klaviyo's answer has something else where a {kind} should be")
+
+
+def is_empty(answer: Answer) -> bool:
+    """Tell whether nothing was answered; a compressed answer is something, but is not read."""
+    return not answer.body.strip() and answer.headers.get("content-encoding", "identity") == "identity"
 
 
 def _packing(answer: Answer) -> str:

@@ -21,8 +21,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoNotFoundError,
     KlaviyoRateLimitError,
     KlaviyoRefusedError,
-    NotPermittedError,
 )
+from airflow_provider_klaviyo.api.permit import NotPermittedError
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.identifiers import Kind
 from airflow_provider_klaviyo.deletion.outcomes import Outcome

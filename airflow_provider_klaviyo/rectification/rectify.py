@@ -19,8 +19,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoError,
     KlaviyoInvalidRequestError,
     KlaviyoNotFoundError,
-    NotPermittedError,
 )
+from airflow_provider_klaviyo.api.permit import NotPermittedError
 from airflow_provider_klaviyo.api.rectification import update_profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.deletion.meant import holds_spelling, identifiers_of, profile_now

@@ -19,8 +19,8 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoError,
     KlaviyoInvalidRequestError,
     KlaviyoUnavailableError,
-    NotPermittedError,
 )
+from airflow_provider_klaviyo.api.permit import NotPermittedError
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.api.suppression import (
     EMAILS_A_JOB,

@@ -114,8 +114,9 @@ def settings(emulator: Emulator, fast: dict[str, Limit]) -> Settings:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the pauses begin at a hundredth of a second."""
+    """Let the pauses begin at a hundredth of a second, and believe soon that the host is wrong."""
     monkeypatch.setattr(api_conversation, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(api_conversation, "WRONG_SUCCESS_PATIENCE_SECONDS", 0.05)
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

@@ -25,6 +25,7 @@ from airflow_provider_klaviyo.api.errors import (
 from airflow_provider_klaviyo.api.resources import NOBODY
 from airflow_provider_klaviyo.emulator import Emulator
 
+pytestmark = pytest.mark.usefixtures("impatient")
 JANE = "01JANE00000000000000000000"
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_klaviyo.api.calls import find_profiles, get_account, request_profile_deletion
 from airflow_provider_klaviyo.api.client import AsyncKlaviyoClient, KlaviyoClient
-from airflow_provider_klaviyo.api.conversation import NoAnswer, NotSent, exchange
+from airflow_provider_klaviyo.api.conversation import Conversation, NoAnswer, NotSent, exchange
 from airflow_provider_klaviyo.api.credentials import ACCESS_TOKEN, OAuthApp
 from airflow_provider_klaviyo.api.diagnosis import ask
 from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
@@ -39,7 +39,7 @@ from airflow_provider_klaviyo.emulator import Emulator
 
 APP = OAuthApp(client_id="the-app", client_secret="canary-secret", refresh_token="canary-first")
 REQUEST = deletion_request("id", "01H")
-ACCEPTED, UNKNOWN = Answer(202), Answer(404)
+ACCEPTED, UNKNOWN = Answer(202), Answer(404, {}, b'{"errors": [{"code": "not_found"}]}')
 REFUSED = Answer(401, {}, b'{"errors": [{"code": "authentication_failed"}]}')
 
 
@@ -107,7 +107,7 @@ def test_a_doubt_outlasts_a_new_token(stage: Any, last: Answer) -> None:
 def test_a_403_says_what_to_do_about_the_app(stage: Any) -> None:
     stage.credential = ACCESS_TOKEN
     with pytest.raises(KlaviyoPermissionError, match=r"the access token lacks the scope data-privacy:write.* anew"):
-        stage.play(ask(REQUEST, patience_seconds=0), [Answer(403)])
+        stage.play(ask(REQUEST, patience_seconds=0), [Answer(403, {}, REFUSED.body)])
 
 
 def not_sent(kind: type[KlaviyoError] = KlaviyoServerError, **known: Any) -> NotSent:
@@ -115,7 +115,7 @@ def not_sent(kind: type[KlaviyoError] = KlaviyoServerError, **known: Any) -> Not
 
 
 def test_what_was_not_sent_for_want_of_a_token_is_tried_again_and_in_no_doubt(stage: Any) -> None:
-    talk = exchange(REQUEST, is_repeatable=False)
+    talk: Conversation[Any] = exchange(REQUEST, is_repeatable=False)
     assert stage.play(talk, [not_sent(status=503), not_sent(retry_after_seconds=7.0), ACCEPTED]) == ACCEPTED
     assert [seconds for seconds in stage.slept if seconds >= 1] == [1.0, 1.0, 7.0], "the first is that of the pace"
     assert stage.paces._paces["", "profile_deletion"].held_until < 0, "it is not this endpoint's fault"

@@ -86,7 +86,9 @@ def test_a_400_about_something_else_is_not_halved(stage: Any, source: object) ->
 
 def test_a_403_is_not_halved(stage: Any) -> None:
     with pytest.raises(KlaviyoPermissionError):
-        stage.play(find_profiles("email", ["x", "y"]), [Answer(403)])
+        stage.play(
+            find_profiles("email", ["x", "y"]), [Answer(403, {}, b'{"errors": [{"code": "permission_denied"}]}')]
+        )
 
 
 @given(
@@ -177,7 +179,35 @@ def test_a_value_that_is_not_taken_is_an_error_of_a_whole_list_and_not_named(sta
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_deletion_is_accepted_by_a_202_and_nothing_else(stage: Any, status: int) -> None:
     with pytest.raises(KlaviyoAnswerError, match="not 202"):
-        stage.play(request_profile_deletion("id", "01J0000000000000000000GONE"), [Answer(status)])
+        stage.play(request_profile_deletion("id", "01J0000000000000000000GONE"), lambda _: Answer(status))
+    assert len(stage.sent) == 4, "it is waited out"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(202, {}, b"<html>canary</html>"),
+        Answer(202, {}, b"{}"),
+        Answer(202, {}, b"null"),
+        Answer(202, {}, b'{"status": "ok"}'),
+        Answer(202, {}, b'{"errors": [{"code": "invalid"}]}'),
+        Answer(202, {}, b'{"data": {}, "errors": [{"code": "invalid"}]}'),
+        Answer(202, {"content-encoding": "gzip"}),
+    ],
+)
+def test_a_202_that_is_not_klaviyos_is_no_acceptance(stage: Any, answer: Answer) -> None:
+    stage.play(request_profile_deletion("id", "01H"), [answer, Answer(202)])
+    assert len(stage.sent) == 2
+    with pytest.raises(KlaviyoAnswerError) as caught:
+        stage.play(request_profile_deletion("id", "01H"), lambda _: answer)
+    assert caught.value.in_doubt
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b'{"data": null}', b'{"data": {"type": "data-privacy-deletion-job"}}'])
+def test_a_202_without_a_body_or_with_a_document_is_one(stage: Any, body: bytes) -> None:
+    stage.play(request_profile_deletion("id", "01H"), [Answer(202, {}, body)])
+    assert len(stage.sent) == 1
 
 
 def test_a_deletion_has_no_result(stage: Any) -> None:

@@ -17,9 +17,9 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoConnectionError,
     KlaviyoKeyError,
     KlaviyoUnavailableError,
-    NotPermittedError,
 )
 from airflow_provider_klaviyo.api.pace import Slot
+from airflow_provider_klaviyo.api.permit import NotPermittedError
 from airflow_provider_klaviyo.api.resources import deletion_request, profile_request
 from airflow_provider_klaviyo.api.wire import Answer, Request
 from airflow_provider_klaviyo.ledger.errors import LedgerUnavailableError
@@ -78,7 +78,7 @@ def test_a_turn_that_is_void_after_the_check_has_it_run_again_if_the_next_is_far
         looks.append(len(looks))
         yield Sleep(0.1)
 
-    talk = exchange(DELETION, before_send=check)
+    talk: Conversation[Any] = exchange(DELETION, before_send=check)
     next(talk)
     first, second = Slot(at=1, wait_seconds=0.5), Slot(at=31, wait_seconds=30)
     assert talk.send(first) == Sleep(0.1)
@@ -101,7 +101,7 @@ def test_a_turn_that_is_exchanged_for_a_near_one_keeps_its_check() -> None:
         looks.append(len(looks))
         yield Sleep(0.1)
 
-    talk = exchange(DELETION, before_send=check)
+    talk: Conversation[Any] = exchange(DELETION, before_send=check)
     next(talk)
     talk.send(Slot(at=1, wait_seconds=0))
     talk.send(None)
@@ -116,7 +116,7 @@ def test_checks_that_take_long_do_not_send_all_who_were_stalled_at_once(stage: A
     def slow() -> Conversation[None]:
         yield Sleep(30)
 
-    waiting = [exchange(DELETION, before_send=slow) for _ in range(2)]
+    waiting: list[Conversation[Any]] = [exchange(DELETION, before_send=slow) for _ in range(2)]
     first = stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS)
     stage.now += 30
     again = stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS, first)

@@ -10,25 +10,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_klaviyo.api.conversation import Heed, Identify, NoAnswer, Reserve, Send, Sleep, exchange
+from airflow_provider_klaviyo.api.calls import request_profile_deletion
+from airflow_provider_klaviyo.api.conversation import (
+    Conversation,
+    Heed,
+    Identify,
+    NoAnswer,
+    Reserve,
+    Send,
+    Sleep,
+    exchange,
+)
 from airflow_provider_klaviyo.api.credentials import PRIVATE_KEY
-from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION
+from airflow_provider_klaviyo.api.endpoints import PROFILE_DELETION, Endpoint
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
     KlaviyoConnectionError,
     KlaviyoError,
+    KlaviyoNotFoundError,
     KlaviyoRateLimitError,
     KlaviyoServerError,
     KlaviyoUnavailableError,
 )
-from airflow_provider_klaviyo.api.pace import RateLimit, Slot
+from airflow_provider_klaviyo.api.pace import Limit, RateLimit, Slot
 from airflow_provider_klaviyo.api.resources import deletion_request
-from airflow_provider_klaviyo.api.wire import Answer
+from airflow_provider_klaviyo.api.wire import Answer, Request
 
 REQUEST = deletion_request("id", "01H")
 ACCEPTED = Answer(202)
 INTERVAL_SECONDS = 60 / 60 / 0.97
 LONGEST_TURN_SECONDS = 660
+
+
+def refused(status: int, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(status, headers or {}, json.dumps({"errors": [{"id": "e-1", "code": "no"}]}).encode())
 
 
 def throttled(retry_after: str | None) -> Answer:
@@ -37,7 +52,7 @@ def throttled(retry_after: str | None) -> Answer:
 
 
 def test_a_call_waits_for_its_turn_and_asks_again_whether_it_still_stands() -> None:
-    talk = exchange(REQUEST)
+    talk: Conversation[Any] = exchange(REQUEST)
     assert next(talk) == Reserve(PROFILE_DELETION, None, LONGEST_TURN_SECONDS)
     slot = Slot(at=10, wait_seconds=4)
     assert talk.send(slot) == Sleep(4)
@@ -52,10 +67,10 @@ def test_a_call_waits_for_its_turn_and_asks_again_whether_it_still_stands() -> N
 
 
 def test_the_headers_of_every_answer_are_heeded() -> None:
-    talk = exchange(REQUEST)
+    talk: Conversation[Any] = exchange(REQUEST)
     next(talk)
     assert talk.send(Slot(0, 0)) == Send(REQUEST)
-    answer = Answer(404, {"ratelimit-remaining": "0", "ratelimit-reset": "1"})
+    answer = refused(404, {"ratelimit-remaining": "0", "ratelimit-reset": "1"})
     assert talk.send(answer) == Heed(PROFILE_DELETION, RateLimit(0, 1))
     with pytest.raises(KlaviyoError):
         talk.send(None)
@@ -66,10 +81,10 @@ def test_every_success_ends_it(stage: Any, status: int) -> None:
     assert stage.play(exchange(REQUEST), [Answer(status)]).status == status
 
 
-@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 410, 414, 415, 600])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 414, 415])
 def test_what_waiting_will_not_mend_is_said_once(stage: Any, status: int) -> None:
     with pytest.raises(KlaviyoError) as caught:
-        stage.play(exchange(REQUEST), [Answer(status)])
+        stage.play(exchange(REQUEST), [refused(status)])
     assert not isinstance(caught.value, KlaviyoUnavailableError)
     assert caught.value.status == status
     assert len(stage.sent) == 1
@@ -180,7 +195,7 @@ troubles = st.sampled_from(
 @given(st.lists(troubles, max_size=30), st.floats(min_value=0, max_value=300))
 def test_the_patience_is_never_overdrawn(happens: list[Answer | NoAnswer], patience_seconds: float) -> None:
     waited = next_wait = 0.0
-    talk = exchange(REQUEST, patience_seconds=patience_seconds)
+    talk: Conversation[Any] = exchange(REQUEST, patience_seconds=patience_seconds)
     script = iter([*happens, ACCEPTED])
     outcome: Any = None
     try:
@@ -223,7 +238,7 @@ def test_who_comes_minutes_after_somebody_gave_up_waits_and_asks_again(stage: An
 def test_all_behind_a_hold_that_is_waited_out_have_a_turn(stage: Any) -> None:
     stage.paces.hold("", PROFILE_DELETION.name, 600)
     for _ in range(50):
-        talk = exchange(REQUEST)
+        talk: Conversation[Any] = exchange(REQUEST)
         next(talk)
         assert isinstance(talk.send(stage.paces.reserve("", PROFILE_DELETION.name, INTERVAL_SECONDS)), Sleep)
 
@@ -231,6 +246,89 @@ def test_all_behind_a_hold_that_is_waited_out_have_a_turn(stage: Any) -> None:
 def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:
     with pytest.raises(KlaviyoAnswerError, match="not followed because the key would go along"):
         stage.play(exchange(REQUEST), [Answer(307, {"location": "https://elsewhere.example.com"})])
+
+
+STATUSES = [100, 301, 302, 307, 400, 401, 403, 404, 405, 409, 410, 411, 414, 415, 418, 451, 600]
+NOT_OF_THE_API = [
+    b"",
+    b"<html><h1>Forbidden</h1></html>",
+    b"null",
+    b"[]",
+    b'"errors"',
+    b"{}",
+    b'{"message": "Forbidden"}',
+    b'{"errors": null}',
+    b'{"errors": []}',
+    b'{"errors": {}}',
+    b'{"errors": "canary"}',
+    b'{"errors": ["canary"]}',
+    b'{"errors": [{}]}',
+    b'{"errors": [{"message": "canary"}]}',
+    b'{"success": false, "errors": [{"code": 1020, "message": "canary"}]}',
+    b'{"errors": [{"code": "no"}, "canary"]}',
+    b"\xff",
+    b"[" * 200_000,
+]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("body", NOT_OF_THE_API)
+def test_what_does_not_come_from_the_api_is_waited_out_whatever_its_status(
+    stage: Any, status: int, body: bytes
+) -> None:
+    trouble = Answer(status, {}, body)
+    assert stage.play(exchange(REQUEST), [trouble, trouble, ACCEPTED]) is ACCEPTED
+    assert len(stage.sent) == 3
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_does_not_come_from_the_api_is_no_refusal_when_it_lasts(stage: Any, status: int) -> None:
+    with pytest.raises(KlaviyoAnswerError) as caught:
+        stage.play(exchange(REQUEST), lambda _: Answer(status, {}, b"<html>canary</html>"))
+    assert caught.value.status == status
+    assert "canary" not in str(caught.value)
+    assert caught.value.in_doubt
+    assert 300 <= status < 400 or "not Klaviyo's API that says so" in str(caught.value)
+
+
+def test_what_does_not_come_from_the_api_is_waited_out_as_long_as_it_says(stage: Any) -> None:
+    stage.play(exchange(REQUEST), [Answer(403, {"retry-after": "40"}, b"<html>"), ACCEPTED])
+    first, second = stage.sent_at
+    assert second - first == pytest.approx(40)
+
+
+def test_what_does_not_come_from_the_api_may_have_been_carried_out(stage: Any) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="may have been carried out") as caught:
+        stage.play(exchange(REQUEST, is_repeatable=False), [Answer(403, {}, b"<html>")])
+    assert caught.value.in_doubt
+    assert len(stage.sent) == 1
+
+
+def test_an_answer_to_a_head_has_no_body_to_be_known_by(stage: Any) -> None:
+    head = Request(Endpoint("head", "HEAD", "/api/lists", (), Limit(1, 15)), "/api/lists")
+    with pytest.raises(KlaviyoNotFoundError):
+        stage.play(exchange(head), [Answer(404)])
+
+
+def test_a_success_that_cannot_be_read_is_waited_out(stage: Any) -> None:
+    def read(answer: Answer) -> str:
+        if answer.body != b"good":
+            raise KlaviyoAnswerError("cannot be read")
+        return "read"
+
+    bad, good = Answer(200, {}, b"bad"), Answer(200, {}, b"good")
+    assert stage.play(exchange(REQUEST, read), [bad, bad, good]) == "read"
+    with pytest.raises(KlaviyoAnswerError, match="cannot be read") as caught:
+        stage.play(exchange(REQUEST, read), lambda _: bad)
+    assert (caught.value.status, caught.value.in_doubt) == (200, True)
+
+
+@pytest.mark.parametrize("answer", [Answer(200, {}, b"<html>"), Answer(202, {}, b"<html>")])
+def test_a_host_that_is_not_klaviyo_is_waited_for_ten_seconds_only(stage: Any, answer: Answer) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="due in 8 s"):
+        stage.play(request_profile_deletion("id", "01H"), lambda _: answer)
+    assert len(stage.sent) == 4
+    assert stage.now < 12
 
 
 @pytest.mark.parametrize(
@@ -243,9 +341,11 @@ def test_a_redirect_says_why_it_is_not_followed(stage: Any) -> None:
         ([Answer(408)], True),
         ([NoAnswer("ReadError"), throttled("1")], True),
         ([throttled("1"), Answer(502), throttled("1")], True),
+        ([Answer(403, {}, b"<html>")], True),
+        ([Answer(307)], True),
     ],
 )
-@pytest.mark.parametrize("last", [Answer(400), Answer(401), Answer(403), Answer(404), throttled("3600"), Answer(307)])
+@pytest.mark.parametrize("last", [refused(400), refused(401), refused(403), refused(404), throttled("3600")])
 def test_an_error_says_whether_an_earlier_send_may_have_been_carried_out(
     stage: Any, earlier: list[Answer | NoAnswer], in_doubt: bool, last: Answer
 ) -> None:
@@ -256,7 +356,7 @@ def test_an_error_says_whether_an_earlier_send_may_have_been_carried_out(
 
 
 def test_a_turn_that_is_too_far_away_leaves_a_lost_send_in_doubt() -> None:
-    talk = exchange(REQUEST)
+    talk: Conversation[Any] = exchange(REQUEST)
     next(talk)
     assert talk.send(Slot(0, 0)) == Send(REQUEST)
     assert isinstance(talk.send(NoAnswer("ReadTimeout")), Sleep)

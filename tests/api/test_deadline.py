@@ -54,6 +54,11 @@ def dripping(beginning: bytes) -> Iterator[tuple[str, threading.Event]]:
             thread.join()
 
 
+def stop_after(event: threading.Event, client: KlaviyoClient) -> None:
+    event.wait(30)
+    client.stop()
+
+
 def settings(url: str, timeout_seconds: float = 0.2) -> Settings:
     limits = dict.fromkeys(ENDPOINTS, Limit(1e6, 6e7))
     return Settings(api_key="pk_x", base_url=url, limits=limits, timeout_seconds=timeout_seconds)
@@ -82,7 +87,7 @@ def test_for_asyncio_too(beginning: bytes) -> None:
 @pytest.mark.parametrize("beginning", [IN_THE_HEAD, IN_THE_BODY])
 def test_a_client_that_is_told_to_stop_reads_no_further(beginning: bytes) -> None:
     with dripping(beginning) as (url, called), KlaviyoClient(settings(url, 600.0), paces=Paces()) as client:
-        stopping = threading.Thread(target=lambda: (called.wait(30), client.stop()))
+        stopping = threading.Thread(target=stop_after, args=(called, client))
         stopping.start()
         with pytest.raises(KlaviyoStoppedError):
             client.run(get_account())
@@ -98,7 +103,7 @@ def test_a_client_that_is_told_to_stop_ends_its_wait() -> None:
         yield Sleep(600.0)
 
     with KlaviyoClient(settings("http://127.0.0.1:9"), paces=Paces()) as client:
-        stopping = threading.Thread(target=lambda: (begun.wait(30), client.stop()))
+        stopping = threading.Thread(target=stop_after, args=(begun, client))
         stopping.start()
         with pytest.raises(KlaviyoStoppedError):
             client.run(wait())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_klaviyo.api import diagnosis
 from airflow_provider_klaviyo.api.calls import find_profiles, get_account, request_profile_deletion
 from airflow_provider_klaviyo.api.errors import (
     KlaviyoAuthenticationError,
@@ -83,3 +84,23 @@ def test_an_endpoint_is_not_its_own_witness(emulator: Emulator, run: Run) -> Non
         with pytest.raises(KlaviyoKeyError):
             run(call)
     assert emulator.calls("get_account") == 3
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusals_in_html_say_nothing_about_the_key(emulator: Emulator, run: Run, ada: str, status: int) -> None:
+    emulator.fault("server_error_html", status=status, times=5)
+    run(request_profile_deletion("id", ada))
+    assert emulator.deletion_requests == [ada]
+    assert emulator.calls("get_account") == 0, "there was nothing to be explained"
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_a_witness_in_html_is_none(emulator: Emulator, run: Run, ada: str, status: int) -> None:
+    emulator.fault("deletion_refused")
+    emulator.fault("server_error_html", status=status, endpoint="get_account")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnosis, "PATIENCE_SECONDS", 0.0)
+        error = refusal(run, ada)
+    assert type(error) is KlaviyoAuthenticationError
+    assert "could not be found out, because GET /api/accounts" in str(error)

@@ -17,6 +17,7 @@ from airflow_provider_klaviyo.api.wire import Answer, error_from
 
 CLASSES = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, KlaviyoError)]
 ADDRESS = "ada.canary@example.com"
+REFUSAL = b'{"errors": [{"code": "no"}]}'
 
 
 def drawn_parents() -> dict[str, str]:
@@ -171,9 +172,9 @@ def test_an_error_document_that_is_too_deep_to_read_is_still_an_error() -> None:
 
 
 def test_a_missing_scope_is_named() -> None:
-    message = str(error_from(PROFILE_DELETION, Answer(403, {}, b"{}")))
+    message = str(error_from(PROFILE_DELETION, Answer(403, {}, REFUSAL)))
     assert "lacks the scope data-privacy:write" in message
 
 
 def test_a_retired_revision_says_which_field_to_change() -> None:
-    assert "'revision'" in str(error_from(GET_PROFILES, Answer(410, {}, b"")))
+    assert "'revision'" in str(error_from(GET_PROFILES, Answer(410, {}, REFUSAL)))

@@ -110,7 +110,7 @@ def test_an_answer_that_is_none_is_not_believed(emulator: Emulator, run: Run, fa
     jane = emulator.add_profile("jane@example.com")
     emulator.fault(fault, endpoint="update_profile")
     with pytest.raises(KlaviyoAnswerError):
-        run(update_profile(jane, {"email": "new@example.com"}))
+        run(update_profile(jane, {"email": "new@example.com"}, patience_seconds=0))
 
 
 def test_an_answer_about_somebody_else_is_not_believed(run: Run) -> None:
@@ -118,5 +118,5 @@ def test_an_answer_about_somebody_else_is_not_believed(run: Run) -> None:
         return httpx.Response(200, json={"data": {"id": "01HOTHER", "attributes": {"email": "canary@example.com"}}})
 
     with pytest.raises(KlaviyoAnswerError, match="with another profile") as caught:
-        run(update_profile(JANE, {"email": "new@example.com"}), handler)
+        run(update_profile(JANE, {"email": "new@example.com"}, patience_seconds=0), handler)
     assert "canary" not in str(caught.value)

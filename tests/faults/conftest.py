@@ -97,7 +97,7 @@ def on_a_clock_that_jumps() -> Iterator[Clock]:
         patch.setattr(Database, "seconds", lambda *_: clock())
         patch.setattr(triggers, "PATIENCE_SECONDS", PATIENCE_SECONDS / 10)
         for call in (calls.get_account, calls.get_profile, calls.find_profiles, calls.request_profile_deletion):
-            patch.setitem(call.__kwdefaults__, "patience_seconds", PATIENCE_SECONDS)
+            patch.setitem(call.__kwdefaults__ or {}, "patience_seconds", PATIENCE_SECONDS)
         yield clock
 
 
