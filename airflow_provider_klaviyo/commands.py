@@ -64,6 +64,18 @@ def _withdraw_after_restore(options: argparse.Namespace, ledger: Ledger) -> int:
     return 0
 
 
+def _withdraw(options: argparse.Namespace, ledger: Ledger) -> int:
+    """Withdraw one plan."""
+    from airflow_provider_klaviyo.ledger.planning import withdraw_plan
+
+    done = withdraw_plan(ledger, options.plan_id)
+    print(
+        f"Plan {done.plan_id} of {done.actor} is withdrawn. Deletions that are not requested any more: "
+        f"{done.unsent:,}. Deletions that may have been requested already, and are watched: {done.in_doubt:,}."
+    )
+    return 0
+
+
 def _agrees(question: str) -> bool:
     try:
         return input(question).strip().lower() == "yes"
@@ -83,8 +95,17 @@ def _parser() -> argparse.ArgumentParser:
         "backup: since it was saved they may have been withdrawn, corrected or worked off. Pause the DAGs that delete, "
         "restore, run this, and only then go on.",
     )
-    restored.add_argument("--ledger-conn-id", default="klaviyo_ledger", help="of the ledger's database; %(default)s")
-    restored.add_argument("--klaviyo-conn-id", default="klaviyo_default", help="of the account; %(default)s")
     restored.add_argument("--yes", action="store_true", help="do not ask")
     restored.set_defaults(run=_withdraw_after_restore)
+    withdraw = commands.add_parser(
+        "withdraw",
+        help="stop a plan",
+        description="Withdraw a plan: no worker sends a deletion of it any more, also not one that waits for its turn "
+        "or is being retried.",
+    )
+    withdraw.add_argument("plan_id", help="as the log and the XCom of the plan's task give it")
+    withdraw.set_defaults(run=_withdraw)
+    for command in (restored, withdraw):
+        command.add_argument("--ledger-conn-id", default="klaviyo_ledger", help="of the ledger's database; %(default)s")
+        command.add_argument("--klaviyo-conn-id", default="klaviyo_default", help="of the account; %(default)s")
     return parser

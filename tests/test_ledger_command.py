@@ -65,11 +65,11 @@ def batches(emulator: Emulator, connections: dict[str, str]) -> list[dict[str, A
 def use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command; return its status, what it printed, and what it complained of."""
 
-    def use(*arguments: str, answer: str = "") -> tuple[int, str, str]:
+    def use(*arguments: str, answer: str = "", command: str = "restored") -> tuple[int, str, str]:
         monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")  # To be as it was after the test.
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         capsys.readouterr()
-        status = commands.main(["restored", *arguments])
+        status = commands.main([command, *arguments])
         return status, *capsys.readouterr()
 
     return use
@@ -94,6 +94,26 @@ def test_nobody_is_deleted_whom_an_unfinished_plan_lists(
     status, printed, _ = use("--yes")
     assert status == 0
     assert f"Nothing to do: no plan of the ledger 'klaviyo_ledger', account {emulator.account.id}, is un" in printed
+
+
+def test_a_plan_is_withdrawn_by_its_id(
+    emulator: Emulator, batches: list[dict[str, Any]], ledger: Any, use: Any
+) -> None:
+    status, printed, _ = use(batches[-1]["plan_id"], command="withdraw")
+    assert status == 0
+    assert "erase not begun plan is withdrawn. Deletions that are not requested any more: 2." in printed
+    assert drain(batches[-1:]) == [0]
+    assert len(emulator.deletion_requests) == 4
+
+
+@pytest.mark.parametrize("plan_id", ["", " ", "3f0c", "0" * 32, "F" * 32])
+def test_a_plan_that_there_is_not_is_not_withdrawn(
+    batches: list[dict[str, Any]], ledger: Any, use: Any, plan_id: str
+) -> None:
+    before = states(ledger)
+    status, _, complained = use(plan_id, command="withdraw")
+    assert (status, states(ledger)) == (1, before)
+    assert "Not done: Ledger 'klaviyo_ledger':" in complained
 
 
 def test_who_is_listed_today_is_planned_anew(emulator: Emulator, batches: list[dict[str, Any]], use: Any) -> None:
