@@ -201,7 +201,7 @@ def is_api_error(endpoint: Endpoint, answer: Answer) -> bool:
 
 def _is_error(error: object) -> bool:
     """Tell whether this is an error object; firewalls have lists of errors too, with a message or a numeric code."""
-    if not isinstance(error, dict) or ERROR_MEMBERS.isdisjoint(error):
+    if not isinstance(error, dict) or (error and ERROR_MEMBERS.isdisjoint(error)):
         return False
     return all(error.get(name) is None or isinstance(error[name], str) for name in ERROR_TEXTS)
 

@@ -110,13 +110,14 @@ def test_trouble_is_the_same_error_for_both(emulator: Emulator, run: Run, scenar
         {"name": "truncated_json"},
         {"name": "endless_pages"},
         {"name": "redirect", "to": ELSEWHERE},
+        *({"name": "server_error_html", "status": status} for status in (200, 202, 400, 401, 403, 404, 410, 414)),
     ],
 )
 def test_a_look_up_that_cannot_be_trusted_finds_nobody(emulator: Emulator, run: Run, fault: dict[str, Any]) -> None:
     emulator.add_profile("ada@example.com")
     emulator.fault(**fault)
     with pytest.raises(errors.KlaviyoAnswerError):
-        run(find_profiles("email", ["ada@example.com"]))
+        run(find_profiles("email", ["ada@example.com", "bob@example.com"], patience_seconds=0))
 
 
 def test_a_foreign_link_leads_nowhere(emulator: Emulator, run: Run) -> None:

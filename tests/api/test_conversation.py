@@ -262,7 +262,6 @@ NOT_OF_THE_API = [
     b'{"errors": {}}',
     b'{"errors": "canary"}',
     b'{"errors": ["canary"]}',
-    b'{"errors": [{}]}',
     b'{"errors": [{"message": "canary"}]}',
     b'{"success": false, "errors": [{"code": 1020, "message": "canary"}]}',
     b'{"errors": [{"code": "no"}, "canary"]}',

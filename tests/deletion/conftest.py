@@ -10,7 +10,7 @@ import httpx
 import hypothesis
 import pytest
 
-from airflow_provider_klaviyo.api import conversation
+from airflow_provider_klaviyo.api import calls, conversation
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.endpoints import ENDPOINTS
 from airflow_provider_klaviyo.api.pace import Limit, Paces
@@ -58,6 +58,13 @@ def client(emulator: Emulator, connect: Callable[..., KlaviyoClient]) -> Klaviyo
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the pauses begin at a hundredth of a second."""
     monkeypatch.setattr(conversation, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every call of a drain give up at the first trouble."""
+    for call in (calls.get_profile, calls.request_profile_deletion):
+        monkeypatch.setitem(call.__kwdefaults__, "patience_seconds", 0.0)
 
 
 @pytest.fixture(scope="module")

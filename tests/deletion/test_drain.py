@@ -16,7 +16,6 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoAuthenticationError,
     KlaviyoError,
     KlaviyoKeyError,
-    KlaviyoNotFoundError,
     KlaviyoPermissionError,
     KlaviyoRateLimitError,
 )
@@ -24,6 +23,7 @@ from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.emulator import Emulator
 
 Connect = Callable[..., KlaviyoClient]
+REFUSAL = httpx.Response(401, json={"errors": [{"code": "authentication_failed"}]})
 
 
 def test_each_profile_is_asked_for_once_and_in_order(emulator: Emulator, client: KlaviyoClient) -> None:
@@ -44,12 +44,13 @@ def test_a_profile_that_went_meanwhile_is_absent(emulator: Emulator, client: Kla
     assert emulator.calls("profile_deletion") == 1, "for nobody whom a look does not see"
 
 
+@pytest.mark.usefixtures("without_patience")
 @pytest.mark.parametrize("body", [b"", b"<html>404 Not Found</html>", b"{}", b'{"errors": []}'])
 def test_a_404_that_is_not_klaviyos_says_nothing_of_a_profile(connect: Connect, body: bytes) -> None:
     """A gateway in between, or a wrong host: nobody is taken for gone on its word."""
     not_found = httpx.Response(404, content=body)
     for handler in (lambda _: not_found, lambda request: answer_look(request) or not_found):
-        with pytest.raises(KlaviyoNotFoundError):
+        with pytest.raises(KlaviyoAnswerError):
             drain(["01H"], connect(handler=handler))
 
 
@@ -179,7 +180,7 @@ def test_a_refusal_after_too_many_calls_is_given_back(connect: Connect) -> None:
     notes = Notes()
     throttled = httpx.Response(429, headers={"Retry-After": "0"})
     with pytest.raises(KlaviyoAuthenticationError):
-        drain(["A"], connect(handler=in_turn(throttled, httpx.Response(401))), record=notes)
+        drain(["A"], connect(handler=in_turn(throttled, REFUSAL)), record=notes)
     assert notes.noted == [("begin", "A"), ("begin", "A"), ("give_back", "A")]
 
 
@@ -194,6 +195,7 @@ def test_who_is_gone_after_a_send_that_was_lost_was_deleted_by_it(
 @pytest.mark.usefixtures("impatient")
 def test_a_404_that_is_not_klaviyos_says_nothing_of_a_send_that_was_lost_either(connect: Connect) -> None:
     notes = Notes()
-    with pytest.raises(KlaviyoNotFoundError):
-        drain(["A"], connect(handler=in_turn(LOST, httpx.Response(404))), record=notes)
+    not_klaviyos = httpx.Response(404, headers={"Retry-After": "3600"})
+    with pytest.raises(KlaviyoAnswerError):
+        drain(["A"], connect(handler=in_turn(LOST, not_klaviyos)), record=notes)
     assert notes.noted == [("begin", "A"), ("begin", "A")]

@@ -98,7 +98,8 @@ def test_nothing_but_refusals_is_given_back(connect: Connect, number: int) -> No
 
 def test_refusals_before_trouble_are_given_back(connect: Connect) -> None:
     notes = Notes()
-    answers = [httpx.Response(400), httpx.Response(400), httpx.Response(307)]
+    refusal = httpx.Response(400, json={"errors": [{"code": "invalid"}]})
+    answers = [refusal, refusal, httpx.Response(307, headers={"Location": "https://elsewhere.example.com"})]
     with pytest.raises(KlaviyoAnswerError):
         drain(list("ABCD"), connect(handler=in_turn(*answers)), record=notes)
     assert notes.noted[3:] == [("give_back", "A"), ("give_back", "B")], "and C was begun, and may have been accepted"

@@ -12,10 +12,10 @@ from records import Notes, drain
 
 from airflow_provider_klaviyo.api.client import KlaviyoClient
 from airflow_provider_klaviyo.api.errors import (
+    KlaviyoAnswerError,
     KlaviyoAuthenticationError,
     KlaviyoError,
     KlaviyoInvalidRequestError,
-    KlaviyoNotFoundError,
 )
 from airflow_provider_klaviyo.api.resources import Profile
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
@@ -182,8 +182,13 @@ def test_a_look_that_fails_after_a_send_that_was_lost_gives_nothing_back(
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(httpx.Response(404), KlaviyoNotFoundError), (httpx.Response(400), KlaviyoInvalidRequestError)],
+    [
+        (httpx.Response(404, text="<html>"), KlaviyoAnswerError),
+        (httpx.Response(400), KlaviyoAnswerError),
+        (httpx.Response(400, json={"errors": [{"code": "invalid"}]}), KlaviyoInvalidRequestError),
+    ],
 )
+@pytest.mark.usefixtures("without_patience")
 def test_a_look_up_that_is_not_answered_properly_is_no_outcome(
     connect: Connect, answer: httpx.Response, kind: type[KlaviyoError]
 ) -> None:

@@ -14,11 +14,11 @@ from airflow_provider_klaviyo.api.errors import (
     KlaviyoAnswerError,
     KlaviyoError,
     KlaviyoInvalidRequestError,
-    KlaviyoNotFoundError,
     KlaviyoPermissionError,
     KlaviyoRateLimitError,
     KlaviyoStoppedError,
 )
+from airflow_provider_klaviyo.api.rectification import update_profile
 from airflow_provider_klaviyo.deletion.identifiers import Identifier, Kind
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.rectification.outcomes import Outcome
@@ -152,9 +152,12 @@ def test_lasting_trouble_stops_it_and_says_how_far_it_came(
     assert "canary" not in str(caught.value)
 
 
-def test_a_404_that_is_not_klaviyos_is_nobodys_absence(connect: Callable[..., KlaviyoClient]) -> None:
+def test_a_404_that_is_not_klaviyos_is_nobodys_absence(
+    connect: Callable[..., KlaviyoClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(update_profile.__kwdefaults__, "patience_seconds", 0.0)
     client = connect(handler=patches(lambda _: httpx.Response(404, text="<html>no such host</html>")))
-    with pytest.raises(KlaviyoNotFoundError):
+    with pytest.raises(KlaviyoAnswerError):
         rectify([to(NOBODY, email="new@example.com")], client)
 
 
