@@ -64,7 +64,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every call of a drain give up at the first trouble."""
     for call in (calls.get_profile, calls.request_profile_deletion):
-        monkeypatch.setitem(call.__kwdefaults__, "patience_seconds", 0.0)
+        monkeypatch.setitem(call.__kwdefaults__ or {}, "patience_seconds", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -45,12 +45,14 @@ def test_a_profile_that_is_not_meant_any_more_is_not_deleted(emulator: Emulator,
     assert ("begin", ids[1]) not in notes.noted
 
 
+@pytest.mark.usefixtures("without_patience")
 def test_a_look_that_brings_another_profile_permits_nothing(connect: Connect) -> None:
     other = {"type": "profile", "id": "B", "attributes": {"email": "ada@example.com"}}
     notes = Notes()
     client = connect(handler=lambda _: httpx.Response(200, json={"data": other}))
-    assert drain(["A"], client, record=notes) == {"A": Outcome.ABSENT}
-    assert notes.noted == [("absent", "A")]
+    with pytest.raises(KlaviyoAnswerError):
+        drain(["A"], client, record=notes)
+    assert notes.noted == []
 
 
 def test_profiles_that_are_found_again_join(emulator: Emulator, client: KlaviyoClient) -> None:
