@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,10 +159,8 @@ class KlaviyoClient:
 
     def _sleep(self, seconds: float, stopped: threading.Event) -> None:
         """Wait, until somebody says stop: a signal handler may only set a flag, so that has to be looked at."""
-        until = time.monotonic() + seconds
-        while not self._is_stopped and (left := until - time.monotonic()) > 0:
-            if stopped.wait(min(left, SLICE_SECONDS)):
-                return
+        while seconds > 0 and not self._is_stopped and not stopped.wait(min(seconds, SLICE_SECONDS)):
+            seconds -= SLICE_SECONDS
 
     def _token(self, request: Request) -> str | None:
         """Return the access token to send a request with, if it is not the client's key or the request's own secret."""

@@ -116,7 +116,7 @@ class TokenKeeper:
         self._received = received
         self._clock = clock
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._is_stopped = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="klaviyo-tokens")
         self._held: tuple[str, float] | None = None
         self._refused: str | None = None
@@ -147,7 +147,8 @@ class TokenKeeper:
 
     def stop(self) -> None:
         """Wait for nobody else's token any more. May be called from a signal handler."""
-        self._stopped.set()
+        # No event, whose lock the interrupted code may hold.
+        self._is_stopped = True
 
     def close(self) -> None:
         """Wait for what is under way, so that no token is lost, and close all connections."""
@@ -187,7 +188,8 @@ class TokenKeeper:
                     refreshed = self._refreshed(lease)
                     if refreshed is not None:
                         return refreshed
-            if self._stopped.wait(pause_seconds):
+            time.sleep(pause_seconds)
+            if self._is_stopped:
                 raise KlaviyoStoppedError("the task is being killed, so nobody's access token is waited for")
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
         raise KlaviyoUnavailableError("somebody else has been refreshing the access token for minutes; try again")

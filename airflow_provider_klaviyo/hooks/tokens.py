@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_async_tokens", "open_tokens"]
 
-# A request connects, writes and reads, and may take so long for each: together less than a lease.
+# A request as a whole takes three times as long at most, and with the wait for its turn less than a lease.
 LONGEST_TIMEOUT_SECONDS: Final = 15.0
 PLAIN_ID: Final = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -35,6 +36,7 @@ __all__ = ["DeletionConfirmedSensor", "Seen"]
 # unconfirmed, and their identifiers in the ledger, until time is up. This has them wiped within hours, at the price of
 # a worker's start four times a day.
 REPORT_SECONDS: Final = 6 * 3_600.0
+TIME_OUTS: Final = (AirflowSensorTimeout, AirflowTaskTimeout)
 
 
 class Seen(NamedTuple):
@@ -156,15 +158,27 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
             counts = self._try_to_look(context)
             return counts if counts is not None else self._wait(time.time() + self.timeout)
         try:
-            with _only_time_outs_skip():
+            with self._only_time_outs_skip():
                 return super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(self._overdue()) from error
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the triggerer has waited."""
-        with _only_time_outs_skip():
+        with self._only_time_outs_skip():
             return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _only_time_outs_skip(self) -> Iterator[None]:
+        """Let ``soft_fail`` skip a task whose time is up, and not hide an error that somebody has to correct."""
+        try:
+            yield
+        except AirflowSkipException as skip:
+            # Airflow 2.11 knows a time-out of the triggerer by its text only.
+            is_time_out = isinstance(skip.__cause__, TIME_OUTS) or str(skip.__cause__) == "Trigger/execution timeout"
+            if not self.soft_fail or skip.__cause__ is None or is_time_out:
+                raise
+            raise skip.__cause__ from None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. A look without a proper answer is followed by the next one, until time is up."""
@@ -336,14 +350,3 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
             f"was looked up, or requested, at {since}. Klaviyo may be slow: clear this task to wait again. If they "
             f"stay, {again}, or ask Klaviyo's support"
         )
-
-
-@contextmanager
-def _only_time_outs_skip() -> Iterator[None]:
-    """Let ``soft_fail`` skip a task whose time is up, and not hide an error that somebody has to correct."""
-    try:
-        yield
-    except AirflowSkipException as skip:
-        if isinstance(skip.__cause__, AirflowFailException):
-            raise skip.__cause__ from None
-        raise

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_klaviyo.api.errors import KlaviyoError
 from airflow_provider_klaviyo.emulator import Emulator
@@ -143,6 +144,15 @@ def test_soft_fail_does_not_hide_a_revoked_key(slow_emulator: Emulator, connect:
     slow_emulator.fault("key_revoked")
     with pytest.raises(AirflowFailException):
         sensor(profiles=result, soft_fail=True).execute({})
+
+
+def test_never_fail_hides_it_as_it_says(slow_emulator: Emulator, connect: Callable[..., None]) -> None:
+    connect(slow_emulator)
+    slow_emulator.add_profile(email="jane@example.com")
+    result = deleted("jane@example.com")
+    slow_emulator.fault("key_revoked")
+    with pytest.raises(AirflowSkipException):
+        sensor(profiles=result, never_fail=True).execute({})
 
 
 def test_a_look_without_an_answer_is_followed_by_the_next(emulator: Emulator, connect: Callable[..., None]) -> None:
@@ -304,6 +314,17 @@ class TestDeferred:
     def test_soft_fail_does_not_hide_a_failure(self, deferral: TaskDeferred) -> None:
         with pytest.raises(AirflowFailException, match="no scope"):
             resume(self.waiting(soft_fail=True), self.event("failed", message="no scope", may_retry=False))
+
+    @pytest.mark.parametrize("error", ["Trigger failure", "canary"])
+    def test_soft_fail_does_not_hide_a_trigger_that_broke(self, deferral: TaskDeferred, error: str) -> None:
+        with pytest.raises(Exception, match=error) as caught:
+            self.waiting(soft_fail=True).resume_execution("__fail__", {"error": error}, {})
+        assert not isinstance(caught.value, AirflowSkipException)
+
+    def test_soft_fail_skips_when_the_triggerer_let_time_pass(self, deferral: TaskDeferred) -> None:
+        error = "Trigger timeout" if AIRFLOW_V_3_0_PLUS else "Trigger/execution timeout"
+        with pytest.raises(AirflowSkipException):
+            self.waiting(soft_fail=True).resume_execution("__fail__", {"error": error}, {})
 
     def test_a_failure_fails_with_its_message(self, deferral: TaskDeferred) -> None:
         with pytest.raises(AirflowFailException, match="no scope"):
