@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from airflow_provider_klaviyo.ledger import tables
 from airflow_provider_klaviyo.ledger.errors import LedgerError, LedgerSetupError, LedgerUnavailableError
 from airflow_provider_klaviyo.ledger.private_file import make_private
+from airflow_provider_klaviyo.ledger.schemas import check_new_ledger, own_schema
 from airflow_provider_klaviyo.ledger.silence import silence
 
 __all__ = ["Database", "any_of"]
@@ -36,11 +37,12 @@ class Database:
     """A database that keeps a ledger, ready to be used: its tables are made where they are missing.
 
     :param engine: of SQLAlchemy; closed by `close`.
+    :param complete: is given the arguments of each new connection, positional and named, and may change them.
     :raises LedgerSetupError: for a kind of database that suits no ledger, or tables of another version.
     :raises LedgerUnavailableError: when it cannot be reached.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, complete: Callable[[list[Any], dict[str, Any]], None] | None = None) -> None:
         self._engine = engine
         self.kind = engine.dialect.name
         if self.kind not in CLOCKS:
@@ -53,6 +55,8 @@ class Database:
         if self.kind == "sqlite" and "mode" not in engine.url.query:
             make_private(Path(str(engine.url.database).removeprefix("file:")))
         silence(engine)
+        if complete is not None:
+            event.listen(engine, "do_connect", lambda _dialect, _record, given, named: complete(given, named))
         event.listen(engine, "connect", _on_connect)
         # Turns and profiles are taken by comparing: a stricter level would fail where this one waits, and sees.
         self._transactions = (
@@ -131,17 +135,18 @@ class Database:
 
     def _prepare(self) -> None:
         with self.begin() as connection:
+            schema = own_schema(connection)
             inspected = inspect(connection)
-            present = set(tables.metadata.tables) & set(inspected.get_table_names())
+            present = set(tables.metadata.tables) & set(inspected.get_table_names(schema))
             name = tables.versions.name
-            columns = [column["name"] for column in inspected.get_columns(name)] if name in present else []
+            columns = [column["name"] for column in inspected.get_columns(name, schema)] if name in present else []
         # First: a ledger of another version may have other tables.
         if columns == [column.name for column in tables.versions.columns]:
             self._check_version()
         if present and len(present) < len(tables.metadata.tables):
             raise LedgerSetupError(
-                f"the database has a table {min(present)} but not all of a ledger's. Give the ledger a database of its "
-                "own"
+                f"the database has a table {min(present)} but not all of a ledger's. Give the ledger a database or "
+                "a schema of its own"
             )
         if not present:
             self._create()
@@ -153,11 +158,13 @@ class Database:
                 if self.kind == "sqlite":
                     # Its driver begins no transaction for a CREATE, and another process would see half of the tables.
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
-                tables.metadata.create_all(connection)
+                check_new_ledger(connection)
+                # Unchecked: a check finds what is elsewhere on the search path.
+                tables.metadata.create_all(connection, checkfirst=False)
                 connection.execute(tables.versions.insert(), {"schema_version": tables.SCHEMA_VERSION})
         except LedgerError:
             with self.begin() as connection:
-                if set(tables.metadata.tables) - set(inspect(connection).get_table_names()):
+                if set(tables.metadata.tables) - set(inspect(connection).get_table_names(own_schema(connection))):
                     raise
             self._check_version()
 

@@ -30,7 +30,11 @@ class SourceOperator(RendersAsWritten, BaseOperator):
         goes through Airflow. Templated, also as the name of an ``.sql`` file.
     :param sql_conn_id: of the database to ask; any connection whose hook is a `DbApiHook`. Templated.
     :param parameters: of the query, in the form that the database's driver takes. Templated.
-    :param path: a file at any `ObjectStoragePath`: ``.csv`` with a header, ``.jsonl`` or ``.parquet``. Templated.
+    :param path: a file at any `ObjectStoragePath`: ``.csv`` or ``.tsv`` with a header, ``.jsonl`` (these also with
+        ``.gz``) or ``.parquet``; a folder of such files; or a pattern such as ``…/part-*.csv``. Templated.
+    :param columns: our name for each column of a query or a file that has another one, such as ``{"E-Mail": "email"}``.
+        The column that it makes the identifier is the only one, whatever others there are.
+    :param delimiter: of a CSV file, such as ``";"``. By default it is found out from the header.
     :param klaviyo_conn_id: of Klaviyo. Templated.
     :param max_invalid: refuse the whole list, before anything is done, if a larger share of its rows than this (0 to 1)
         cannot be an identifier: it is probably the wrong column. 1 accepts every list. By default 30 % of a list of 10
@@ -50,6 +54,8 @@ class SourceOperator(RendersAsWritten, BaseOperator):
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         path: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        delimiter: str | None = None,
         klaviyo_conn_id: str = "klaviyo_default",
         max_invalid: float | None = None,
         **kwargs: Any,
@@ -62,6 +68,8 @@ class SourceOperator(RendersAsWritten, BaseOperator):
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
         self.path = path
+        self.columns = columns
+        self.delimiter = delimiter
         self.klaviyo_conn_id = klaviyo_conn_id
         self.max_invalid = max_invalid
         # What a task talks through while it works, for those who want to be stopped in the middle.
@@ -81,7 +89,8 @@ class SourceOperator(RendersAsWritten, BaseOperator):
     @property
     def source(self) -> Source:
         """Where the list comes from."""
-        return Source(self.profiles, self.sql, self.sql_conn_id, self.parameters, self.path)
+        where = (self.profiles, self.sql, self.sql_conn_id, self.parameters, self.path)
+        return Source(*where, self.columns, self.delimiter)
 
     def recipe(self, settings: Settings, *limits: object) -> str:
         """Return a keyed digest of what must be the same for the work of an earlier try to be gone on with.
@@ -93,7 +102,8 @@ class SourceOperator(RendersAsWritten, BaseOperator):
         listed = self.profiles.value if isinstance(self.profiles, Concealed) else self.profiles
         if not isinstance(listed, str | list | tuple | Mapping):
             listed = None  # What another task handed over piece by piece has no lasting form.
-        query = (self.sql, self.sql_conn_id, self.parameters, self.path)
+        form = [one for one in (self.columns, self.delimiter) if one is not None]
+        query = (self.sql, self.sql_conn_id, self.parameters, self.path, *form)
         same = repr((listed, query, limits, self.max_invalid, settings.quota)).encode("utf-8", "surrogatepass")
         return blake2b(same, key=settings.secret, digest_size=16).hexdigest()
 

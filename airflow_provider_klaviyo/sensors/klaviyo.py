@@ -76,6 +76,7 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
         see who came back; without it only identifiers in ``profiles`` can be seen to. Templated.
     :param sql_conn_id: of the database to ask. Templated.
     :param parameters: of the query. Templated.
+    :param columns: our names of the query's columns that have others, as the operator takes them.
     :param klaviyo_conn_id: of Klaviyo. Templated.
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
     :param poke_interval: seconds before the second look.
@@ -120,6 +121,7 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+        columns: Mapping[str, str] | None = None,
         klaviyo_conn_id: str = "klaviyo_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = 60,
@@ -140,6 +142,8 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
         if sum(one is not None for one in (plan, batch, profiles)) != 1:
             raise SourceError("say what to wait for: exactly one of plan=…, batch=… and profiles=…")
         check_query(sql, sql_conn_id, parameters)
+        if columns is not None and sql is None:
+            raise SourceError("columns belongs to sql=…, which is missing")
         self.plan = plan
         self.batch = batch
         self.ledger_conn_id = ledger_conn_id
@@ -147,6 +151,7 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
+        self.columns = columns
         self.klaviyo_conn_id = klaviyo_conn_id
         self.deferrable = deferrable
         self._confirmation: Confirmation | None = None
@@ -290,7 +295,8 @@ class DeletionConfirmedSensor(RendersAsWritten, BaseSensorOperator):
     def _source(self) -> Iterable[object]:
         if self.sql is None or self.sql_conn_id is None:
             return ()
-        return Source(sql=self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters).rows()
+        query = (self.sql, self.sql_conn_id, self.parameters)
+        return Source(None, *query, columns=self.columns).rows()
 
     def _first_look(self, context: Context) -> datetime:
         """Return when this task first looked: now, unless it was rescheduled before."""

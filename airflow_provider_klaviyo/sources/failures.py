@@ -1,46 +1,61 @@
 """What of a database's error may be told: drivers quote rows, as in ``invalid input for integer: "jane@example.com"``.
 
-The driver's text is shown only where it can be about nothing but the query, the connection or the server. In all other
-cases the class of the error, its SQLSTATE or number, and how many rows were read have to do.
+The driver's text is shown only where it can be about nothing but the query, the connection or the server, and quotes
+no parameter. In all other cases the class of the error, its SQLSTATE, name or number, and how many rows were read have
+to do.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus
 
+from airflow_provider_klaviyo.sources.dialects import is_about_the_query, is_refused_write, sqlstate_of
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-__all__ = ["connection_failure", "query_failure"]
+__all__ = ["Stage", "connection_failure", "query_failure", "without_secrets"]
 
-SHORTEST_SECRET: Final = 8
-SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
-# Classes of SQLSTATE: connection, authorization, catalog, schema, syntax or access rule, resources, operator.
-ABOUT_NO_ROW: Final = {"08", "28", "3D", "3F", "42", "53", "57"}
 # Connection, rolled back, resources, object not ready, operator, system, internal.
 MAY_PASS: Final = {"08", "40", "53", "55", "57", "58", "XX"}
+# No data (Snowflake's for a table that there is not), value, catalog, schema, syntax or access rule.
+STAYS_WRONG: Final = {"02", "22", "3D", "3F", "42"}
 # PEP 249's classes of what is wrong again the next time. It counts the rest, OperationalError above all, as trouble.
 STAYS: Final = {"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"}
+SHORTEST_QUOTE: Final = 4
+SHORTEST_SECRET: Final = 8
+
+
+class Stage(Enum):
+    """How far a query has come, and so what its errors can be about."""
+
+    STARTING = "being started: in doubt, it is about the query itself"
+    WAITING = "before the first row, where some drivers only start: it is about the query if its code says so"
+    READING = "being read: it can be about a row"
 
 
 def connection_failure(error: Exception, conn_id: str, connection: Connection) -> SourceUnavailableError:
-    """Return what to raise instead of what a driver has raised when it was to connect.
+    """Return what to raise instead of what a driver has raised when it was to connect. Its text is about the server."""
+    text = without_secrets(error, connection)
+    return SourceUnavailableError(
+        f"the database of connection {conn_id!r} cannot be reached: {type(error).__name__}: {text}"
+    )
 
-    Its text is about the server, and shown, unless it repeats a secret of the connection, as some do with a whole URL.
-    """
-    kind, text = type(error).__name__, str(error).strip()
+
+def without_secrets(error: Exception, connection: Connection) -> str:
+    """Return the text of an error, unless it repeats a secret of the connection, as some do with a whole URL."""
+    text = str(error).strip()
     secrets = {form for one in _secrets(connection) for form in (one, quote(one, safe=""), quote_plus(one))}
     if any(secret in text for secret in secrets):
-        text = "the driver's own words are not shown, because they repeat a secret of the connection"
-    return SourceUnavailableError(f"the database of connection {conn_id!r} cannot be reached: {kind}: {text}")
+        return "the driver's own words are not shown, because they repeat a secret of the connection"
+    return text
 
 
-def query_failure(error: Exception, where: str, rows: int, *, is_starting: bool) -> Exception:
+def query_failure(error: Exception, where: str, rows: int, stage: Stage, parameters: Any = None) -> Exception:
     """Return what to raise instead of what a database's driver has raised.
 
     A `SourceError` is for what stays wrong, such as a table that there is not. When in doubt it is a
@@ -48,19 +63,23 @@ def query_failure(error: Exception, where: str, rows: int, *, is_starting: bool)
 
     :param where: the query and its connection.
     :param rows: read so far.
-    :param is_starting: the query is being started, not read: only then the text may be about the query itself.
+    :param parameters: of the query, which some drivers write into it.
     """
-    state = _sqlstate(error)
-    number = error.args[0] if error.args and type(error.args[0]) is int else None
-    named = " ".join(str(part) for part in (type(error).__name__, state or number) if part is not None)
     failed = f"{where} failed after {rows:,} rows" if rows else f"{where} failed"
-    if is_starting and _is_about_the_query(error, state):
-        text = f"{failed}: {named}: {str(error).strip()}"
-    else:
-        text = (
-            f"{failed}: {named}. The database's own words are not shown, because they can quote a row; run the query "
-            "there to see them"
+    if is_refused_write(error):
+        return SourceError(
+            f"{failed}: it writes, and a source is only read: what it changed would be rolled back. Write a SELECT "
+            "whose functions change nothing, and mark the rows in a task of its own, after this one"
         )
+    state = sqlstate_of(error)
+    text = f"{failed}: {_name(error, state)}"
+    reason = _reason(error, stage, parameters)
+    if reason is None:
+        text += (
+            ". The database's own words are not shown, because they can quote a row; run the query there to see them"
+        )
+    else:
+        text += f": {reason}"
     return SourceError(text) if _stays(error, state) else SourceUnavailableError(text)
 
 
@@ -79,25 +98,48 @@ def _secrets(connection: Connection) -> Iterator[str]:
                 todo += items
 
 
-def _sqlstate(error: Exception) -> str | None:
-    """Return SQL's own code: psycopg's `sqlstate`, psycopg2's `pgcode`, or what ODBC and Redshift put into `args`."""
-    inside = error.args[0] if error.args else None
-    if isinstance(inside, Mapping):
-        inside = inside.get("C")
-    for state in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None), inside):
-        if isinstance(state, str) and SQLSTATE.fullmatch(state):
-            return state
-    return None
+def _name(error: Exception, state: str | None) -> str:
+    name = getattr(error, "error_name", None)
+    first = error.args[0] if error.args else None
+    code = state or (name if isinstance(name, str) and name.isidentifier() else None)
+    code = code or (str(first) if type(first) is int else None)
+    return type(error).__name__ if code is None else f"{type(error).__name__} {code}"
 
 
-def _is_about_the_query(error: Exception, state: str | None) -> bool:
-    if state is not None:
-        return state[:2] in ABOUT_NO_ROW
-    # SQLite's own errors have a code; those of its driver, such as for text that is not UTF-8, quote the row.
-    return type(error).__name__ == "ProgrammingError" or hasattr(error, "sqlite_errorcode")
+def _reason(error: Exception, stage: Stage, parameters: Any) -> str | None:
+    """Return the database's own words, if they may be shown."""
+    if stage is Stage.READING or not is_about_the_query(error, in_doubt=stage is Stage.STARTING):
+        return None
+    diagnosis = getattr(error, "diag", None)
+    # PostgreSQL's without the line of the query, into which psycopg2 writes parameters.
+    short = getattr(diagnosis, "message_primary", None)
+    text = str(short if parameters and short else error).strip()
+    return None if any(_quotes(text, value) for value in _values(parameters)) else text
+
+
+def _values(parameters: Any) -> Iterable[object]:
+    if isinstance(parameters, Mapping):
+        return parameters.values()
+    return parameters if isinstance(parameters, list | tuple) else ()
+
+
+def _quotes(text: str, value: object) -> bool:
+    """Tell whether a text holds a value or a piece of it: databases cut what they quote.
+
+    A short number says nothing of anybody, and is in most texts: they count lines.
+    """
+    written = str(value)
+    length = min(SHORTEST_QUOTE, len(written))
+    if length == 0 or (length < SHORTEST_QUOTE and not isinstance(value, str)):
+        return False
+    return any(written[at : at + length] in text for at in range(len(written) - length + 1))
 
 
 def _stays(error: Exception, state: str | None) -> bool:
     if state is not None and state[:2] in MAY_PASS:
         return False
-    return not STAYS.isdisjoint(one.__name__ for one in type(error).__mro__)
+    if (state is not None and state[:2] in STAYS_WRONG) or getattr(error, "error_type", None) == "USER_ERROR":
+        return True
+    return is_about_the_query(error, in_doubt=False) or not STAYS.isdisjoint(
+        one.__name__ for one in type(error).__mro__
+    )

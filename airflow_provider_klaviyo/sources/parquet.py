@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 from airflow_provider_klaviyo.sources.columns import Columns, Row
@@ -14,12 +14,21 @@ BATCH_SIZE: Final = 5_000
 BUFFER_BYTES: Final = 2**20
 
 
-def parquet_entries(file: Any, name: str, row: type[Row]) -> Generator[Row]:
+def parquet_entries(
+    file: Any,
+    name: str,
+    row: type[Row],
+    renamed: Mapping[str, str] | None = None,
+    *,
+    check: Callable[[Sequence[object], str], None] | None = None,
+) -> Generator[Row]:
     """Yield the entries of a Parquet file.
 
     :param file: open for reading bytes, at any place.
     :param name: of the file, for the errors.
     :param row: what each row becomes, as for `Columns`.
+    :param renamed: what other names of columns stand for, as for `Columns`.
+    :param check: is given the names of the columns, and of the file.
     :raises SourceError: when it is no Parquet file, or pyarrow is not installed.
     """
     try:
@@ -32,7 +41,10 @@ def parquet_entries(file: Any, name: str, row: type[Row]) -> Generator[Row]:
     rows = 0
     try:
         parquet = ParquetFile(file, buffer_size=BUFFER_BYTES)
-        columns = Columns.of(parquet.schema_arrow.names, name, row)
+        header = parquet.schema_arrow.names
+        if check is not None:
+            check(header, name)
+        columns = Columns.of(header, name, row, renamed, shows_header=True)
         wanted = [column for column in columns.names if column is not None]
         for batch in parquet.iter_batches(BATCH_SIZE, columns=wanted):
             yield from columns.of_fields(None if one is None else _values(batch.column(one)) for one in columns.names)

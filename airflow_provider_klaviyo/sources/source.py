@@ -27,7 +27,10 @@ class Source:
     :param sql: a query, which is read in the worker.
     :param sql_conn_id: of the database to ask.
     :param parameters: of the query, as the database's driver takes them.
-    :param path: of a file on any storage that Airflow's `ObjectStoragePath` knows: CSV, JSON lines or Parquet.
+    :param path: of a file on any storage that Airflow's `ObjectStoragePath` knows: CSV, JSON lines or Parquet; or of a
+        folder of such files, or a pattern of their names.
+    :param columns: our names of columns that have others, in a query's result or a file.
+    :param delimiter: of a CSV file; found out from its header by default.
     :param row_type: returns what a row becomes, as for `Columns`; a function, so that nothing is imported before it is
         needed.
     """
@@ -37,6 +40,8 @@ class Source:
     sql_conn_id: str | None = None
     parameters: Any = field(default=None, repr=False)
     path: Any = None
+    columns: Mapping[str, str] | None = None
+    delimiter: str | None = None
     row_type: Callable[[], type[Any]] = _entry
 
     def check(self) -> None:
@@ -51,10 +56,18 @@ class Source:
         if len(given) > 1:
             raise SourceError(f"give either {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
         check_query(self.sql, self.sql_conn_id, self.parameters)
+        if self.columns is not None:
+            from airflow_provider_klaviyo.sources.columns import check_columns
+
+            if self.profiles is not None:
+                raise SourceError("columns belongs to sql=… or path=…: in profiles, write our names")
+            check_columns(self.columns, self.row_type())
         if self.path is not None:
             from airflow_provider_klaviyo.sources.files import check_path
 
-            check_path(self.path)
+            check_path(self.path, self.delimiter)
+        elif self.delimiter is not None:
+            raise SourceError("delimiter belongs to path=… of a CSV file")
         if isinstance(self.profiles, list | tuple | Mapping):
             from airflow_provider_klaviyo.sources.lists import check_list
 
@@ -71,11 +84,11 @@ class Source:
         if self.sql is not None and self.sql_conn_id is not None:
             from airflow_provider_klaviyo.sources.queries import queried
 
-            return queried(self.sql, self.sql_conn_id, self.row_type(), self.parameters)
+            return queried(self.sql, self.sql_conn_id, self.row_type(), self.parameters, self.columns)
         if self.path is not None:
             from airflow_provider_klaviyo.sources.files import read_file
 
-            return read_file(self.path, self.row_type())
+            return read_file(self.path, self.row_type(), self.columns, self.delimiter)
         from airflow_provider_klaviyo.sources.lists import list_entries
 
         return list_entries(self.profiles, self.row_type())

@@ -22,6 +22,7 @@ from airflow_provider_klaviyo.api.errors import KlaviyoError
 from airflow_provider_klaviyo.emulator import Emulator
 from airflow_provider_klaviyo.operators.klaviyo import ProfileDeletionOperator
 from airflow_provider_klaviyo.sensors.klaviyo import DeletionConfirmedSensor
+from airflow_provider_klaviyo.sources.errors import SourceError
 
 
 @pytest.fixture
@@ -105,6 +106,11 @@ def test_somebody_who_came_back_is_told_from_a_deletion_that_has_not_happened(
 
     sql = {"sql": "SELECT email FROM suppression_list", "sql_conn_id": "warehouse"}
     assert sensor(profiles=result, **sql).execute({}) == {"confirmed": 1, "reappeared": 1}
+    sql = {"sql": 'SELECT email AS "E-Mail" FROM suppression_list;', "sql_conn_id": "warehouse"}
+    found = sensor(profiles=result, columns={"E-Mail": "email"}, **sql).execute({})
+    assert found == {"confirmed": 1, "reappeared": 1}
+    with pytest.raises(SourceError, match="columns belongs to sql=…, which is missing"):
+        sensor(profiles=result, columns={"E-Mail": "email"})
     assert sensor(profiles=[result, "jane@example.com", "joe@example.com"]).execute({})["reappeared"] == 1
 
 

@@ -107,3 +107,43 @@ def test_an_entry_that_names_nobody_is_invalid(entry: Entry) -> None:
 def test_an_entry_does_not_show_who_it_is() -> None:
     entries = [Entry(None, A, "request of a@example.com"), Entry(Kind.EMAIL, A)]
     assert "example" not in f"{entries} {entries[0]} {entries[0]!r}"
+
+
+@pytest.mark.parametrize(
+    ("header", "renamed", "names"),
+    [
+        (["E-Mail", "n"], {"E-Mail": "email"}, ("E-Mail", None, None, None)),
+        ([" e-mail "], {"E-MAIL": "email"}, (" e-mail ", None, None, None)),
+        (["e-mail", "E-Mail"], {"E-Mail": "email"}, ("E-Mail", None, None, None)),
+        (["email", "Id", "E-Mail"], {"E-Mail": "email"}, ("E-Mail", None, None, None)),
+        (["email", "Ticket"], {"Ticket": "request_id"}, ("email", "Ticket", None, None)),
+        (["email", "Ticket", "request_id"], {"Ticket": "request_id"}, ("email", "Ticket", None, None)),
+        (["Email", "Login"], {"Email": "request_id", "Login": "email"}, ("Login", "Email", None, None)),
+        (["Klaviyo ID", "regulation"], {"Klaviyo ID": "id"}, ("Klaviyo ID", None, None, "regulation")),
+    ],
+)
+def test_a_column_may_have_another_name(header: list[str], renamed: dict[str, str], names: tuple[Any, ...]) -> None:
+    assert Columns.of(header, "the query", Entry, renamed).names == names
+
+
+@pytest.mark.parametrize(
+    ("header", "renamed", "complaint"),
+    [
+        (["email"], {"E-Mail": "email"}, "columns names 'E-Mail', and the query has no such column"),
+        (["x"], {"A": "email", "B": "request_id"}, "columns names 'A', 'B', and"),
+        (["e-mail", "E-mail"], {"E-Mail": "email"}, "the query has 2 columns named 'E-Mail'"),
+        (["email", "Ticket"], {"email": "request_id"}, "and has none"),
+    ],
+)
+def test_another_name_that_stands_for_nothing_is_refused(
+    header: list[str], renamed: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(SourceError, match=complaint):
+        Columns.of(header, "the query", Entry, renamed)
+
+
+def test_a_header_that_is_nobodys_data_is_shown() -> None:
+    with pytest.raises(
+        SourceError, match=r"has none: its columns are mail, n \(in SQL, write SELECT … AS email, or give"
+    ):
+        Columns.of(["mail", "n"], "the query", Entry, {}, shows_header=True)

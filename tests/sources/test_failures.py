@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from airflow_provider_klaviyo.sources.errors import SourceError, SourceUnavailableError
-from airflow_provider_klaviyo.sources.failures import query_failure
+from airflow_provider_klaviyo.sources.failures import Stage, query_failure
 
 QUOTED = "cannot read the value jane@example.com"
 
@@ -65,10 +65,10 @@ def of(state: object, base: type[Exception] = ProgrammingError, name: str = "sql
     ],
 )
 def test_what_is_about_the_query_is_told_while_it_is_started(error: Exception, said: str) -> None:
-    told = str(query_failure(error, "the query", 0, is_starting=True))
+    told = str(query_failure(error, "the query", 0, Stage.STARTING))
     assert told.startswith(f"the query failed: {said}")
     assert QUOTED in told
-    assert QUOTED not in str(query_failure(error, "the query", 0, is_starting=False))
+    assert QUOTED not in str(query_failure(error, "the query", 0, Stage.READING))
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_what_is_about_the_query_is_told_while_it_is_started(error: Exception, s
         (DatabaseError(), "DatabaseError"),
     ],
 )
-@pytest.mark.parametrize("is_starting", [True, False])
-def test_what_can_quote_a_row_is_not_told(error: Exception, said: str, *, is_starting: bool) -> None:
-    told = str(query_failure(error, "the query", 1_234, is_starting=is_starting))
+@pytest.mark.parametrize("stage", Stage)
+def test_what_can_quote_a_row_is_not_told(error: Exception, said: str, stage: Stage) -> None:
+    told = str(query_failure(error, "the query", 1_234, stage))
     assert told.startswith(f"the query failed after 1,234 rows: {said}. The database's own words are not shown")
     assert "jane" not in told
 
@@ -121,8 +121,8 @@ def test_what_can_quote_a_row_is_not_told(error: Exception, said: str, *, is_sta
     ],
 )
 def test_what_stays_wrong_is_not_tried_again(error: Exception, expected: type[Exception]) -> None:
-    for is_starting in (True, False):
-        assert type(query_failure(error, "the query", 0, is_starting=is_starting)) is expected
+    for stage in Stage:
+        assert type(query_failure(error, "the query", 0, stage)) is expected
 
 
 def test_sqlites_own_words_are_told_and_those_of_its_driver_are_not() -> None:
@@ -131,6 +131,96 @@ def test_sqlites_own_words_are_told_and_those_of_its_driver_are_not() -> None:
             connection.execute("SELECT 1 FROM nobody")
         with pytest.raises(sqlite3.OperationalError) as drivers:
             connection.execute("SELECT CAST(x'ff' || 'jane@example.com' AS TEXT)").fetchall()
-    assert "no such table: nobody" in str(query_failure(own.value, "the query", 0, is_starting=True))
+    assert "no such table: nobody" in str(query_failure(own.value, "the query", 0, Stage.STARTING))
     assert "jane" in str(drivers.value)
-    assert "jane" not in str(query_failure(drivers.value, "the query", 0, is_starting=True))
+    assert "jane" not in str(query_failure(drivers.value, "the query", 0, Stage.STARTING))
+
+
+class TrinoUserError(Exception):
+    error_type = "USER_ERROR"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(QUOTED)
+        self.error_name = name
+
+
+class ParserException(ProgrammingError):  # noqa: N818 - as DuckDB has it
+    pass
+
+
+class ConversionException(DataError):  # noqa: N818
+    pass
+
+
+def of_mysql(number: int) -> Exception:
+    kind: type[Exception] = type("OperationalError", (OperationalError,), {"__module__": "MySQLdb.exceptions"})
+    return kind(number, QUOTED)
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (TrinoUserError("SYNTAX_ERROR"), "TrinoUserError SYNTAX_ERROR"),
+        (TrinoUserError("TABLE_NOT_FOUND"), "TrinoUserError TABLE_NOT_FOUND"),
+        (ParserException(QUOTED), "ParserException"),
+        (of_mysql(1054), "OperationalError 1054"),
+        (OperationalError(f"FAILED: SYNTAX_ERROR: line 1:8: {QUOTED}"), "OperationalError"),
+        (DatabaseError(f"[TABLE_OR_VIEW_NOT_FOUND] The table {QUOTED}"), "DatabaseError"),
+        (DatabaseError(f"[UNRESOLVED_COLUMN.WITH_SUGGESTION] {QUOTED}"), "DatabaseError"),
+        (DatabaseError(f"ORA-00942: {QUOTED}"), "DatabaseError"),
+        (RuntimeError(f"400 Syntax error: {QUOTED} at [1:8]"), "RuntimeError"),
+        (of("02000"), "ProgrammingError 02000"),
+    ],
+)
+def test_what_a_code_says_of_the_query_is_told_before_the_first_row(error: Exception, named: str) -> None:
+    for stage in (Stage.STARTING, Stage.WAITING):
+        told = query_failure(error, "the query", 0, stage)
+        assert str(told).startswith(f"the query failed: {named}: ")
+        assert QUOTED in str(told)
+        assert isinstance(told, SourceError)
+    assert QUOTED not in str(query_failure(error, "the query", 1, Stage.READING))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TrinoUserError("INVALID_CAST_ARGUMENT"),
+        TrinoUserError("DIVISION_BY_ZERO"),
+        ConversionException(QUOTED),
+        of_mysql(1292),
+        DatabaseError(f"[CAST_INVALID_INPUT] {QUOTED} SYNTAX_ERROR: x"),
+        DatabaseError(f"ORA-01722: {QUOTED}"),
+        RuntimeError(f"400 Bad int64 value: {QUOTED}"),
+    ],
+)
+@pytest.mark.parametrize("stage", Stage)
+def test_what_a_code_says_of_a_value_is_never_told(error: Exception, stage: Stage) -> None:
+    assert "jane" not in str(query_failure(error, "the query", 0, stage))
+
+
+def test_words_that_speak_for_the_query_by_their_class_alone_are_told_only_when_it_starts() -> None:
+    error = ProgrammingError(QUOTED)
+    assert QUOTED in str(query_failure(error, "the query", 0, Stage.STARTING))
+    assert QUOTED not in str(query_failure(error, "the query", 0, Stage.WAITING))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [["jane@example.com"], {"who": "jane@example.com"}, ("x", "mple"), ["prefix jane@e"], [None, "value ja"]],
+)
+def test_words_that_quote_a_parameter_or_a_piece_of_one_are_not_told(parameters: object) -> None:
+    told = query_failure(of("42601"), "the query", 0, Stage.STARTING, parameters)
+    assert "jane" not in str(told)
+    assert "not shown" in str(told)
+
+
+def test_words_that_quote_no_parameter_are_told() -> None:
+    assert QUOTED in str(query_failure(of("42601"), "the query", 0, Stage.STARTING, ["2026-11-01", 7, 2001, None, ""]))
+
+
+def test_a_write_that_was_refused_says_what_to_do() -> None:
+    for error in (of("25006"), of_mysql(1792)):
+        told = query_failure(error, "the query", 0, Stage.READING)
+        assert isinstance(told, SourceError)
+        assert "it writes, and a source is only read" in str(told)
+        assert "jane" not in str(told)

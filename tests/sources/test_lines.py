@@ -71,7 +71,7 @@ def test_what_csv_writes_is_read(rows: list[tuple[str, str]], newline: str, has_
         ("", "list.csv must have exactly one identifier"),
         ("\n\n", "list.csv must have exactly one identifier"),
         (f"{ROW}\n{ROW}\n", "one of email, phone_number, id, external_id, and has none"),
-        (f"email;name\n{ROW};Ada\n", "and has none"),
+        (f"mail;name\n{ROW};Ada\n", "and has none"),
         ("email,id\n", r"has 2 \(email, id\)"),
         ("email,regulation,Regulation\n", "2 columns or keys named regulation"),
         (f"email,name\n{A},Ada\n\n{ROW}\n", "line 4 of list.csv has 1 fields, and the first has 2"),
@@ -86,7 +86,13 @@ def test_what_csv_writes_is_read(rows: list[tuple[str, str]], newline: str, has_
         (b"email\ncanary@example.com\xc3", "line 2 of list.csv is not in UTF-8"),
         (b"email,canary\xff\n", "line 1 of list.csv is not in UTF-8"),
         (b"email\ncanary\xed\xb2\x80@example.com\n", "line 2 of list.csv is not in UTF-8"),
-        (f"email\n{ROW}\n".encode("utf-16"), "line 1 of list.csv is not in UTF-8"),
+        (
+            f"email\n{ROW}\n".encode("utf-16") + b"x",
+            "something after line 2 of list.csv is not in UTF-16, in which the file begins",
+        ),
+        ("email\n".encode("utf-16") + b"\x00\xdcx\x00", "line 2 of list.csv is not in UTF-16"),
+        (f"email\n{ROW}".encode("utf-32") + b"x\x00\x00\x77", "something after line 0 of list.csv is not in UTF-32"),
+        (f"email,a;id\n{ROW},b;c\n", "the fields of list.csv may be separated by ',' or ';': say so with delimiter="),
     ],
 )
 def test_what_is_not_csv_is_refused_and_not_shown(content: str | bytes, complaint: str) -> None:

@@ -32,7 +32,23 @@ A, B = "a@example.com", "b@example.com"
             Source(path="s3://bucket/a.xlsx"),
             r"a\.xlsx\? Its name must end in one of \.csv, \.jsonl, \.ndjson, \.parquet",
         ),
-        (Source(path="s3://bucket/csv"), "Its name must end in"),
+        (Source(path="s3://bucket/list.csv.zip"), "Its name must end in"),
+        (Source(path="s3://bucket/list.jsonl", delimiter=";"), "delimiter belongs to a CSV file, and .* is JSON lines"),
+        (Source(path="list.csv", delimiter="; "), "delimiter must be one character"),
+        (Source(path="list.csv", delimiter='"'), "delimiter must be one character"),
+        (Source(path="list.csv", delimiter=""), "delimiter must be one character"),
+        (Source(sql="SELECT 1", sql_conn_id="db", delimiter=";"), "delimiter belongs to path"),
+        (Source([A], columns={"E-Mail": "email"}), "columns belongs to sql=… or path=…: in profiles, write our names"),
+        (Source(path="list.csv", columns={}), "columns must be a mapping of a column's name to ours, such as"),
+        (Source(path="list.csv", columns=["email"]), "columns must be a mapping"),  # type: ignore[arg-type]
+        (
+            Source(path="list.csv", columns={"E-Mail": "mail"}),
+            "has 'mail', and each must be one of email, phone_number",
+        ),
+        (Source(path="list.csv", columns={"A": "email", "B": "id"}), "has an identifier more than once"),
+        (Source(path="list.csv", columns={"A": "request_id", "B": "request_id"}), "has request_id more than once"),
+        (Source(sql=["SELECT 1"], sql_conn_id="db"), "sql must be one query, as text, and not a list of them"),  # type: ignore[arg-type]
+        (Source(sql=" ", sql_conn_id="db"), "sql is empty"),
         (Source([{"mail": A}]), "one of email, phone_number, id, external_id"),
         (Source({"email": A, "id": "x"}), "exactly one identifier"),
         (Source([[{"e_mail": A}]]), "exactly one identifier"),
@@ -63,6 +79,11 @@ class Output:
         Source(path="s3://aws@bucket/{{ ds }}/list.PARQUET"),
         Source(path="{{ params.path }}"),
         Source(path=Path("list.csv")),
+        Source(path="s3://bucket/folder"),
+        Source(path="s3://bucket/day=1.5/"),
+        Source(path="s3://bucket/part-*", delimiter=";"),
+        Source(path="list.csv.gz", delimiter="\t", columns={"E-Mail": "email", "Ticket": "request_id"}),
+        Source(sql=Output(), sql_conn_id="db"),  # type: ignore[arg-type]
         Source(path=Output()),
     ],
 )
