@@ -57,7 +57,8 @@ class DeletionPlanOperator(DeletionSourceOperator):
         limit.
     :param suppress_first: once the plan may be worked off, have everyone who is still to be deleted suppressed before
         the batches are returned, so that nobody of them gets marketing e-mail while they wait for their turn. 1,000
-        profiles take about 83 seconds, because each is looked up by its id first. If that fails, the task does, and its retry goes on where it stopped.
+        profiles take about 83 seconds, because each is looked up by its id first. If that fails, the task does, and
+        its retry goes on where it stopped.
     :param leftovers: of people whom other plans have left: ``listed``, plan those that this list names too; ``all``,
         for a source that lists each request only once, return the batches of the other plans too, and count them
         against `max_profiles`; ``none``, leave them to their plans.

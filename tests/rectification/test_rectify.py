@@ -114,7 +114,14 @@ def test_nothing_but_refusals_is_not_the_peoples_fault(emulator: Emulator, clien
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "fault",
-    ["connection_dropped_before", "connection_dropped_after", "server_error_html", "throttled_with_retry_after_zero"],
+    [
+        "connection_dropped_before",
+        "connection_dropped_after",
+        "server_error_html",
+        "throttled_with_retry_after_zero",
+        "truncated_json",
+        "wrong_types",
+    ],
 )
 def test_passing_trouble_is_waited_out(emulator: Emulator, client: KlaviyoClient, fault: str) -> None:
     ids = [emulator.add_profile(f"{n}@example.com") for n in range(5)]
