@@ -32,6 +32,7 @@ os.environ["AIRFLOW__KLAVIYO__DEPLOYMENT_ID"] = "tests"
 # Airflow 2.11 warns at import where this is not set.
 os.environ["AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY"] = "True"
 
+from airflow_provider_klaviyo.deletion import resolve  # noqa: E402
 from airflow_provider_klaviyo.emulator import Emulator  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -74,6 +75,12 @@ def forgotten_secrets() -> Iterator[None]:
         if masker := getattr(sys.modules.get(name), "_secrets_masker", None):
             masker().patterns = set()
             masker().replacer = None
+
+
+@pytest.fixture(autouse=True)
+def quick_second_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the second look at absent identifiers come at once: nothing changes meanwhile."""
+    monkeypatch.setattr(resolve, "SECOND_LOOK_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from airflow_provider_klaviyo.api.calls import find_profiles, get_profile
 from airflow_provider_klaviyo.api.client import KlaviyoClient
@@ -25,6 +25,9 @@ from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.deletion.plan import Plan, make_plan
 
 __all__ = ["Confirmation", "MovedError", "created_at", "look_by_id", "still_there"]
+
+# That must agree before an identifier that is waited for is gone.
+ABSENT_LOOKS: Final = 2
 
 log = logging.getLogger(__name__)
 
@@ -164,19 +167,23 @@ class Confirmation:
 
     def _settle(self, client: KlaviyoClient) -> dict[str, int] | None:
         """Look for people who came back. A profile that was taken for gone and is seen again is outstanding again."""
-        plan = make_plan(chain(self.identifiers, _valid(self.source())), client)
+        plan = make_plan(chain(self.identifiers, _valid(self.source())), client, absent_looks=ABSENT_LOOKS)
         self.outstanding = list(dict.fromkeys([*self._seen_by_id(client), *self._held(plan)]))
         if self.outstanding:
             return None
         held = self._check_moved(plan)
-        refused = sum(1 for identifier in plan.refused if identifier in self.identifiers)
-        if refused:
-            log.warning("Klaviyo will not look %s of the identifiers up; they are not confirmed", f"{refused:,}")
+        unclear = sum(1 for identifier in plan.unclear if identifier in self.identifiers)
+        if unclear:
+            log.warning(
+                "Klaviyo will not look %s of the identifiers up, or its answer leaves open whose they are; they are "
+                "not confirmed",
+                f"{unclear:,}",
+            )
         reappeared = len({one.id for profiles in plan.matches.values() for one in profiles if self._is_new(one)})
         if reappeared:
             log.warning("%s new profiles hold an identifier of the list", f"{reappeared:,}")
         counts = {
-            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - refused - reappeared),
+            Outcome.CONFIRMED.value: max(0, len(self.profile_ids) + len(self.identifiers) - unclear - reappeared),
             Outcome.REAPPEARED.value: reappeared,
         }
         return counts | {Outcome.HELD.value: held} if held else counts

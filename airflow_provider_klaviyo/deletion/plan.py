@@ -34,7 +34,7 @@ class Plan:
     :param listed: rows read.
     :param duplicates: rows that name what an earlier row named.
     :param outcomes: of the identifiers that are settled already.
-    :param refused: the identifiers among them that Klaviyo will not look up.
+    :param unclear: the identifiers among them that Klaviyo will not look up, and those that are held.
     :param matches: the other identifiers, each with the profiles it matches.
     :param profile_ids: of all these profiles, each once, in the order they were found.
     :param invalid: the rows that name nothing.
@@ -46,7 +46,7 @@ class Plan:
     listed: int = 0
     duplicates: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    refused: list[Identifier] = field(default_factory=list)
+    unclear: list[Identifier] = field(default_factory=list)
     matches: dict[Identifier, tuple[Profile, ...]] = field(default_factory=dict)
     profile_ids: dict[str, None] = field(default_factory=dict)
     invalid: InvalidRows = field(default_factory=InvalidRows, repr=False)
@@ -84,8 +84,8 @@ class Plan:
             self.profile_ids.update(dict.fromkeys(profile.id for profile in resolved.profiles))
         else:
             self.outcomes[resolved.outcome] += 1
-        if resolved.outcome is Outcome.REFUSED:
-            self.refused.append(resolved.identifier)
+        if resolved.outcome in (Outcome.REFUSED, Outcome.HELD):
+            self.unclear.append(resolved.identifier)
         if self.max_profiles is not None and len(self.profile_ids) > self.max_profiles:
             raise PlanTooLargeError(
                 f"the list matches more than {self.max_profiles:,} Klaviyo profiles, which is all that max_profiles "
