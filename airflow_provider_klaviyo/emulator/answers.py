@@ -15,13 +15,17 @@ MEDIA_TYPE = "application/vnd.api+json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client is sent; `dropped` means nothing but a closed connection."""
+    """What a client is sent; `dropped` means nothing but a closed connection.
+
+    - `bytes_per_second`: how fast the body comes; None for all at once.
+    """
 
     status: int
     body: bytes = b""
     media_type: str = MEDIA_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
     dropped: bool = False
+    bytes_per_second: float | None = None
 
     @property
     def successful(self) -> bool:
@@ -39,6 +43,24 @@ class Answer:
     def mistyped(self) -> Answer:
         """Return the same answer with numbers where texts should be, texts for numbers, and objects for lists."""
         return replace(self, body=json.dumps(_mistyped(json.loads(self.body))).encode())
+
+    def of_another_type(self) -> Answer:
+        """Return the same answer with resources that nobody asked for, under the same ids."""
+        content = json.loads(self.body)
+        data = content.get("data")
+        for resource in data if isinstance(data, list) else [data]:
+            if isinstance(resource, dict):
+                resource["type"] = "tag"
+        return replace(self, body=json.dumps(content).encode())
+
+    def with_errors(self) -> Answer:
+        """Return a success that says that nothing was found, and has errors in it."""
+        errors = json.loads(RefusalError(self.status, "invalid", "Invalid input.", "It went wrong.").answer().body)
+        return replace(self, body=json.dumps({"data": [], **errors}).encode())
+
+    def dripping(self, bytes_per_second: float) -> Answer:
+        """Return the same answer, whose body comes slowly."""
+        return replace(self, bytes_per_second=bytes_per_second)
 
     def exploding(self, megabytes: int) -> Answer:
         """Return the same answer after so much white space, all in a few kilobytes of gzip; asked for or not."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from airflow_provider_klaviyo.emulator.admin import admin_routes
@@ -22,6 +22,7 @@ from airflow_provider_klaviyo.emulator.endpoints import ENDPOINTS
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_DRIPS_PER_SECOND = 100
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -73,7 +74,19 @@ async def _asked(request: Request) -> Asked:
 def _response(answer: Answer) -> Response:
     # An empty body has no media type: Klaviyo's 202 comes without one.
     media_type = answer.media_type if answer.body else None
+    if answer.bytes_per_second is not None:
+        return StreamingResponse(
+            _drip(answer.body, answer.bytes_per_second), answer.status, dict(answer.headers), media_type
+        )
     return Response(answer.body, answer.status or 500, dict(answer.headers), media_type)
+
+
+async def _drip(body: bytes, bytes_per_second: float) -> AsyncIterator[bytes]:
+    """Yield a body as fast as it is to come, which is looked at a hundred times a second at most."""
+    size = max(1, round(bytes_per_second / _DRIPS_PER_SECOND))
+    for start in range(0, len(body), size):
+        await asyncio.sleep(size / bytes_per_second)
+        yield body[start : start + size]
 
 
 async def _wait(request: Request, seconds: float) -> None:

@@ -32,6 +32,9 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "late_index": {"seconds": 5.0},
     "truncated_json": {},
     "wrong_types": {},
+    "wrong_resources": {},
+    "errors_in_ok": {},
+    "slow_body": {"bytes_per_second": 20_000.0},
     "gzip_bomb": {"megabytes": 64},
     "foreign_next_link": {"to": ELSEWHERE},
     "endless_pages": {},
@@ -89,8 +92,9 @@ class Fault:
         self.options = {**FAULTS[self.name], **self.options}
         if self.name == "scope_missing" and not self.options["scope"]:
             raise ValueError("scope_missing needs the option scope.")
-        if self.name == "quota_eaten" and self.options["per_minute"] <= 0:
-            raise ValueError("per_minute is more than 0.")
+        for option in ("per_minute", "bytes_per_second"):
+            if self.options.get(option, 1) <= 0:
+                raise ValueError(f"{option} is more than 0.")
 
     def concerns(self, endpoint: str, account_id: str | None) -> bool:
         """Whether the fault may strike there, if it still may at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_klaviyo.emulator.answers import (
@@ -22,6 +22,12 @@ from airflow_provider_klaviyo.emulator.state import State
 from airflow_provider_klaviyo.emulator.tenants import Key
 
 _TARGET_TOO_LONG = 414
+_CHANGES: Mapping[str, Callable[[Answer], Answer]] = {
+    "truncated_json": Answer.truncated,
+    "wrong_types": Answer.mistyped,
+    "wrong_resources": Answer.of_another_type,
+    "errors_in_ok": Answer.with_errors,
+}
 
 
 class Gate(ABC):
@@ -80,12 +86,13 @@ class Gate(ABC):
         """Return what arrives of an answer to a call that did what it was meant to do."""
         if self._strikes("connection_dropped_after"):
             return dropped(answer)
-        if answer.body and self._strikes("truncated_json"):
-            return answer.truncated()
-        if answer.body and self._strikes("wrong_types"):
-            return answer.mistyped()
+        for name, change in _CHANGES.items():
+            if answer.body and self._strikes(name):
+                return change(answer)
         if options := self._fault("gzip_bomb"):
             return answer.exploding(int(options["megabytes"]))
+        if answer.body and (options := self._fault("slow_body")):
+            return answer.dripping(float(options["bytes_per_second"]))
         return answer
 
     def _asking(self, key: Key) -> Asking:

@@ -182,6 +182,45 @@ def test_json_is_cut_off(emulator: Emulator, api: httpx.Client) -> None:
         response.json()
 
 
+def test_resources_are_of_another_type(emulator: Emulator, api: httpx.Client) -> None:
+    profile_id = emulator.add_profile("ada@example.com")
+    emulator.fault("wrong_resources")
+    (found,) = api.get("/api/profiles").json()["data"]
+    assert (found["type"], found["id"]) == ("tag", profile_id)
+    one = api.get(f"/api/profiles/{profile_id}").json()["data"]
+    assert (one["type"], one["id"]) == ("tag", profile_id)
+
+
+def test_a_success_has_errors_in_it(emulator: Emulator, api: httpx.Client, find: Ask) -> None:
+    emulator.add_profile("ada@example.com")
+    emulator.fault("errors_in_ok", times=1)
+    response = find('equals(email,"ada@example.com")')
+    assert response.status_code == 200
+    assert response.json()["data"] == []
+    assert [error["code"] for error in response.json()["errors"]] == ["invalid"]
+    assert len(api.get("/api/profiles").json()["data"]) == 1
+
+
+def test_a_body_comes_slowly_and_whole(emulator: Emulator, api: httpx.Client) -> None:
+    emulator.add_profile("ada@example.com")
+    expected = api.get("/api/profiles").content
+    emulator.fault("slow_body", bytes_per_second=50_000)
+    with api.stream("GET", "/api/profiles") as response:
+        assert response.headers["content-type"] == "application/vnd.api+json"
+        chunks = list(response.iter_raw())
+    assert len(chunks) > 1
+    assert b"".join(chunks) == expected
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 401, 403, 404, 429])
+def test_the_edge_answers_whatever_it_likes(emulator: Emulator, api: httpx.Client, erase: Ask, status: int) -> None:
+    emulator.add_profile("ada@example.com")
+    emulator.fault("server_error_html", status=status)
+    for response in (api.get("/api/profiles"), erase(email="ada@example.com")):
+        assert (response.status_code, "<html>" in response.text) == (status, True)
+    assert emulator.deletion_requests == []
+
+
 def test_the_next_link_leads_elsewhere(emulator: Emulator, find: Ask) -> None:
     emulator.fault("foreign_next_link", to="https://attacker.example.com")
     following = find('equals(email,"ada@example.com")').json()["links"]["next"]
@@ -228,6 +267,7 @@ def test_a_fault_strikes_as_often_as_its_dice_say(emulator: Emulator, api: httpx
         ("throttled", {"times": 0}),
         ("scope_missing", {}),
         ("quota_eaten", {"per_minute": 0}),
+        ("slow_body", {"bytes_per_second": 0}),
     ],
 )
 def test_a_fault_that_could_never_strike_is_refused(emulator: Emulator, name: str, options: dict[str, Any]) -> None:
