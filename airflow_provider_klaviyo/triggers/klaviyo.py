@@ -10,7 +10,6 @@ from typing import Any, Final
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_klaviyo.api.errors import (
-    KlaviyoAnswerError,
     KlaviyoAuthenticationError,
     KlaviyoError,
     KlaviyoUnavailableError,
@@ -23,7 +22,7 @@ from airflow_provider_klaviyo.tracebacks import hide_variables
 __all__ = ["DeletionConfirmedTrigger"]
 
 PATIENCE_SECONDS: Final = 60.0
-PASSING: Final = (KlaviyoUnavailableError, KlaviyoAnswerError, KlaviyoAuthenticationError)
+PASSING: Final = (KlaviyoUnavailableError, KlaviyoAuthenticationError)
 FAILURES_IN_A_ROW: Final = 20
 # Airflow waits ten minutes beyond the deadline, and then ends the task without asking how many are left.
 LAST_LOOK_SECONDS: Final = 300.0
