@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 from airflow_provider_klaviyo.api.calls import Found, find_profiles
@@ -20,8 +19,8 @@ from airflow_provider_klaviyo.deletion.progress import Progress
 __all__ = ["Batch", "Resolved", "batches", "resolve"]
 
 BATCH_SIZE: Final = 100
-# 100 calls, which take eight seconds at Klaviyo's pace.
-SEGMENT: Final = 10_000
+# Half of them are looked up again when there are so many: the last of these was absent 25 calls, or 2 s, ago.
+MOST_ABSENT: Final = 5_000
 SECOND_LOOK_SECONDS: Final = 2.0
 LONGEST_BATCH: Final = 8_000
 LOGGED_IDS: Final = 20
@@ -87,19 +86,34 @@ def resolve(
         return
     pause = SECOND_LOOK_SECONDS if pause_seconds is None else pause_seconds
     absent: list[Identifier] = []
-    while segment := list(islice(remaining, SEGMENT)):
-        earlier, absent = absent, []
-        for resolved in _each(segment, client, max_profiles_per_identifier, progress):
+    for is_first, found in client.run_each(_with_second_looks(remaining, absent, max_profiles_per_identifier)):
+        for resolved in found:
             is_known = is_absence_known is not None and is_absence_known(resolved.identifier)
-            if resolved.outcome is Outcome.ABSENT and not is_known:
+            if is_first and resolved.outcome is Outcome.ABSENT and not is_known:
                 absent.append(resolved.identifier)
             else:
                 yield resolved
-        # Those of the segment before: its first looks are some time ago by now, so that nothing has to wait.
-        yield from _looked_up_again(earlier, client, max_profiles_per_identifier)
+        if is_first:
+            progress.advance(len(found))
     if absent:
         client.run(_pause(pause))
         yield from _looked_up_again(absent, client, max_profiles_per_identifier)
+
+
+def _with_second_looks(
+    identifiers: Iterable[Identifier], absent: list[Identifier], most: int | None
+) -> Iterator[Conversation[tuple[bool, list[Resolved]]]]:
+    """Yield the first looks, and in between second looks at those that have been absent for longest."""
+    for batch in batches(identifiers):
+        yield _marked(batch, most, is_first=True)
+        if len(absent) >= MOST_ABSENT:
+            earliest, absent[:] = absent[: MOST_ABSENT // 2], absent[MOST_ABSENT // 2 :]
+            for again in batches(earliest):
+                yield _marked(again, most, is_first=False)
+
+
+def _marked(batch: Batch, most: int | None, *, is_first: bool) -> Conversation[tuple[bool, list[Resolved]]]:
+    return is_first, (yield from _look_up(batch, most))
 
 
 def _each(
