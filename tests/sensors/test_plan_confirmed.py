@@ -313,10 +313,10 @@ def test_everybody_gone_at_the_first_look_needs_no_triggerer(emulator: Emulator)
 
 def test_a_look_without_an_answer_goes_to_the_triggerer_all_the_same(emulator: Emulator) -> None:
     references = requested(emulator, 1)
-    emulator.fault("truncated_json", times=1)
+    emulator.fault("redirect", times=1)
     deferral = deferral_of(sensor(plan=references, deferrable=True))
     assert deferral.trigger.serialize()[1]["profile_ids"] == emulator.deletion_requests
-    emulator.fault("truncated_json", times=1)
+    emulator.fault("redirect", times=1)
     with pytest.raises(TaskDeferred):
         resume(sensor(plan=references, deferrable=True), event("gone"))
 
@@ -327,7 +327,7 @@ def test_when_time_is_up_the_number_is_the_ledgers(emulator: Emulator) -> None:
         resume(sensor(plan=references, deferrable=True), event("timeout", outstanding=77))
     with pytest.raises(AirflowSkipException):
         resume(sensor(plan=references, deferrable=True, soft_fail=True), event("timeout", outstanding=77))
-    emulator.fault("truncated_json", times=1)
+    emulator.fault("redirect", times=1)
     with pytest.raises(AirflowSensorTimeout, match=r"^77 profiles"):
         resume(sensor(plan=references, deferrable=True), event("timeout", outstanding=77))
     emulator.clear_faults()
@@ -360,7 +360,7 @@ def test_who_is_gone_by_the_id_only_is_not_waited_for_after_the_deadline(
         resume(sensor(plan=references, deferrable=True), late)
     with pytest.raises(AirflowSkipException):
         resume(sensor(plan=references, deferrable=True, soft_fail=True), late)
-    emulator.fault("truncated_json", times=1)
+    emulator.fault("redirect", times=1)
     with pytest.raises(AirflowSensorTimeout, match=r"^An unknown number of profiles"):
         resume(sensor(plan=references, deferrable=True), late)
 
