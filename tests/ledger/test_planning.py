@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from airflow_provider_klaviyo.api.resources import Profile
+from airflow_provider_klaviyo.deletion import resolve
 from airflow_provider_klaviyo.deletion.entries import Entry
 from airflow_provider_klaviyo.deletion.outcomes import Outcome
 from airflow_provider_klaviyo.ledger.errors import HeldPlanError, LedgerSetupError
@@ -78,6 +79,7 @@ def test_a_long_list_is_a_stream_and_duplicates_are_found_at_any_distance(shop: 
     registrations: list[Registration] = []
     with shop.open("planner") as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
+        patch.setattr(resolve, "MOST_ABSENT", 1_000)
         plan = register_plan(
             lambda: list_entries(people(registrations), Entry), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
         )
@@ -114,6 +116,7 @@ def test_rows_that_name_nobody_are_written_as_they_come(shop: Any) -> None:
     registrations: list[Registration] = []
     with shop.open() as (ledger, hook), pytest.MonkeyPatch.context() as patch:
         remember(registrations, patch)
+        patch.setattr(resolve, "MOST_ABSENT", 1_000)
         plan = register_plan(
             lambda: list_entries(people(registrations), Entry), hook.get_conn(), ledger, Rules(), origin="o", recipe="r"
         )
