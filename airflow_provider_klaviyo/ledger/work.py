@@ -196,7 +196,7 @@ class LedgerBatch:
         for row in rows:
             is_of_batch = (row.plan_id, row.batch) == (self._reference.plan_id, self._reference.batch)
             is_of_task = row.claimed_by is not None and row.claimed_by.startswith(self._tries)
-            if is_of_batch and is_of_task and row.claimed_by != self._me:
+            if row.is_planned and is_of_batch and is_of_task and row.claimed_by != self._me:
                 raise SupersededError(
                     f"another try of this task works on batch {self._reference.batch} of plan "
                     f"{self._reference.plan_id} by now, so this one stops; nothing is lost"

@@ -509,3 +509,13 @@ def test_what_klaviyo_would_not_delete_is_anybodys_again_at_once(shop: Any) -> N
     shop.emulator.clear_faults()
     assert shop.drain(shop.batches(plan), actor="the other") == {"requested": 1}
     assert shop.emulator.deletion_requests == [jane]
+
+
+def test_a_try_that_died_between_two_requests_of_a_profile_supersedes_nobody(shop: Any) -> None:
+    """The first of them is requested under the claim of the dead try; the second is still planned."""
+    shop.emulator.add_profile(email="jane@example.com", phone_number="+15005550001")
+    (batch,) = shop.batches(shop.plan(["jane@example.com", "+15005550001"]))
+    with shop.fresh("drainer") as (ledger, _):
+        LedgerBatch(ledger, batch)
+    shop.run("UPDATE klaviyo_requests SET outcome = 'requested', in_doubt = 1 WHERE number = 1")
+    assert shop.drain([batch]) == {"requested": 2}
