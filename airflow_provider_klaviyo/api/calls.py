@@ -84,7 +84,7 @@ def find_profiles(
     :param most_profiles: that each value is of interest with; None for up to 100,000.
     :raises KlaviyoInvalidRequestError: when Klaviyo will take none of several values, which says more about the
         request than about the values.
-    :raises TooManyPagesError: when the pages of none of several values end, or those of a profile id.
+    :raises TooManyPagesError: when the pages of none of several values end, or are full of the same profiles.
 
     Scope ``profiles:read``; 75 a second and 750 a minute for the whole account.
     Source: https://developers.klaviyo.com/en/reference/get_profiles
@@ -92,8 +92,7 @@ def find_profiles(
     if not values:
         return Found(())
     found, error = yield from _halving(kind, values, most_profiles, patience_seconds)
-    is_of_all = len(found.refused) + len(found.crowded) == len(values)
-    if error is not None and is_of_all and (len(values) > 1 or (found.crowded and kind == "id")):
+    if error is not None and len(values) > 1 and len(found.refused) + len(found.crowded) == len(values):
         raise error
     return found
 
@@ -148,6 +147,8 @@ def _halving(
     try:
         return Found((yield from _pages(kind, values, most_pages, patience_seconds))), None
     except TooManyPagesError as error:
+        if len(values) == 1 and len({profile.id for profile in error.items}) <= (most_profiles or PAGE_SIZE):
+            raise  # Not many profiles, but pages that make no sense.
         failure: KlaviyoError = error
         alone = Found((), crowded=tuple(values))
     except KlaviyoInvalidRequestError as error:

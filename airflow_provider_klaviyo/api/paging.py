@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from airflow_provider_klaviyo.api.conversation import Conversation
 from airflow_provider_klaviyo.api.diagnosis import ask
@@ -18,7 +18,12 @@ T = TypeVar("T")
 
 
 class TooManyPagesError(KlaviyoAnswerError):
-    """A list has more pages than it may, or they come again and again."""
+    """A list has more pages than it may.
+
+    :param items: what is on those that were read.
+    """
+
+    items: tuple[Any, ...] = ()
 
 
 def all_pages(
@@ -33,7 +38,8 @@ def all_pages(
     :param request: makes the request for the page of a cursor, None for the first.
     :param read: reads a page.
     :param most_pages: how many there may be.
-    :raises TooManyPagesError: when there are more, or they come again.
+    :raises TooManyPagesError: when there are more.
+    :raises KlaviyoAnswerError: when they come again.
     """
     items: list[T] = []
     cursor: str | None = None
@@ -45,6 +51,10 @@ def all_pages(
         cursor = page.next_cursor
         if cursor is None:
             return tuple(items)
-        if cursor in seen or len(seen) >= most_pages:
-            raise TooManyPagesError(f"the pages of {asked.endpoint} do not end, or are more than {most_pages:,}")
+        if cursor in seen:
+            raise KlaviyoAnswerError(f"the pages of {asked.endpoint} do not end: they come again")
+        if len(seen) >= most_pages:
+            error = TooManyPagesError(f"the pages of {asked.endpoint} do not end, or are more than {most_pages:,}")
+            error.items = tuple(items)
+            raise error
         seen.add(cursor)

@@ -135,9 +135,14 @@ def test_pages_that_go_round_in_a_circle_are_left(stage: Any) -> None:
         stage.play(find_profiles("id", ["a"]), circle)
 
 
-def test_a_value_whose_pages_do_not_end_is_told_from_the_others(stage: Any) -> None:
+def crowd(number: int) -> Answer:
+    """Return a page full of profiles, and a link to the next one."""
+    return page(tuple(f"{number}-{one}" for one in range(100)), str(number))
+
+
+def test_a_value_that_very_many_profiles_share_is_told_from_the_others(stage: Any) -> None:
     def answer(request: Request) -> Answer:
-        return page((), str(len(stage.sent))) if "b" in asked(request) else page(asked(request))
+        return crowd(len(stage.sent)) if "b" in asked(request) else page(asked(request))
 
     found = stage.play(find_profiles("email", ["a", "b", "c"], most_profiles=5), answer)
     assert [profile.id for profile in found.profiles] == ["Pa", "Pc"]
@@ -147,11 +152,17 @@ def test_a_value_whose_pages_do_not_end_is_told_from_the_others(stage: Any) -> N
 
 def test_if_no_pages_end_it_is_not_the_values(stage: Any) -> None:
     with pytest.raises(KlaviyoAnswerError, match="do not end"):
-        stage.play(find_profiles("email", ["a", "b"], most_profiles=5), lambda _: page((), str(len(stage.sent))))
+        stage.play(find_profiles("email", ["a", "b"], most_profiles=5), lambda _: crowd(len(stage.sent)))
+
+
+@pytest.mark.parametrize("values", [(), ("a",)])
+def test_pages_of_nothing_new_are_no_crowd(stage: Any, values: tuple[str, ...]) -> None:
+    with pytest.raises(KlaviyoAnswerError, match="do not end"):
+        stage.play(find_profiles("email", ["a"], most_profiles=5), lambda _: page(values, str(len(stage.sent))))
 
 
 def test_ever_new_pages_are_left_after_a_thousand(stage: Any) -> None:
-    found = stage.play(find_profiles("email", ["a"]), lambda _: page((), str(len(stage.sent))))
+    found = stage.play(find_profiles("email", ["a"]), lambda _: crowd(len(stage.sent)))
     assert (found.profiles, found.crowded) == ((), ("a",))
     assert len(stage.sent) < 1_100
 

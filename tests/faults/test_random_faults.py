@@ -264,8 +264,9 @@ class Erasure:
         requested, profiles = set(self.shop.emulator.deletion_requests), {row["profile_id"] for row in rows} - {None}
         returned = requested - self.asked
         assert requested >= self.asked
-        assert self.gone_meanwhile or not returned, "who came back is of this plan in place of who was gone"
-        assert self.asked - self.gone_meanwhile <= profiles <= self.asked | returned
+        assert profiles <= self.asked | returned
+        # A person who came back takes the place of a profile that was gone already when its turn came.
+        assert self.asked - self.gone_meanwhile <= profiles or returned
         outcomes: dict[int, set[str]] = {}
         for row in rows:
             outcomes.setdefault(row["number"], set()).add(row["outcome"])
